@@ -289,11 +289,23 @@ def own_copy(draws: Draws) -> Draws:
 def _events(arrays: Arrays) -> Ints:
     """All scheduled events, as rows of time, kind and entity."""
     queue = arrays.read("event_queue")
-    later = arrays.later[: queue.rows, : event_queue.NEXT]
-    in_buckets = later[later[:, 1] != state.NOTHING]
-    scheduled = np.concatenate((arrays.near[1 : queue.near + 1], arrays.heap[: queue.size], in_buckets))
+    scheduled = np.concatenate((arrays.near[1 : queue.near + 1], arrays.heap[: queue.size], *_in_buckets(arrays)))
     kinds, entities = scheduled[:, 1] >> ENTITY_BITS, scheduled[:, 1] & ((1 << ENTITY_BITS) - 1)
     return np.stack((scheduled[:, 0], kinds, entities), axis=1)
+
+
+def _in_buckets(arrays: Arrays) -> Iterator[Ints]:
+    """The events of ``later``, page by page."""
+    for bucket in np.flatnonzero(arrays.buckets[:, event_queue.LAST] != state.NOTHING):
+        page, last = arrays.buckets[bucket]
+        row = page << state.PAGE_BITS
+        if bucket == state.TIED:
+            row = arrays.read("event_queue").next_tied
+        while row >> state.PAGE_BITS != last >> state.PAGE_BITS:
+            page = row >> state.PAGE_BITS
+            yield arrays.later[row : (page + 1) << state.PAGE_BITS]
+            row = arrays.pages[page] << state.PAGE_BITS
+        yield arrays.later[row : last + 1]
 
 
 def _schedule_again(arrays: Arrays, events: Ints) -> None:
@@ -308,10 +320,12 @@ def _schedule_again(arrays: Arrays, events: Ints) -> None:
     arrays.near[1 : len(near) + 1] = near[::-1]
     arrays.heap[: len(tied)] = tied
     arrays.heap[len(tied) : len(tied) + event_queue.BEHIND, 0] = FOREVER_NS
-    arrays.later[: len(later), : event_queue.NEXT] = later
-    arrays.buckets[:] = (state.NOTHING, 0)
+    arrays.later[: len(later)] = later
+    pages = -(-len(later) >> state.PAGE_BITS)
+    arrays.pages[:pages] = np.arange(1, pages + 1)
+    arrays.buckets[:, event_queue.LAST] = state.NOTHING
     arrays.filled[:] = 0
-    queue = EventQueue(near=len(near), size=len(tied), later=len(later), until_ns=until_ns, rows=len(later))
+    queue = EventQueue(near=len(near), size=len(tied), until_ns=until_ns, pages=pages, put_back=len(later) - 1)
     arrays.write("event_queue", queue)
 
 

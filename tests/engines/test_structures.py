@@ -28,8 +28,9 @@ def test_events_come_in_their_order(ahead: int) -> None:
         event_queue=state.EventQueue(),
         near=np.zeros((state.NEAR + 1, 2), dtype=object),
         heap=np.zeros((4000, 2), dtype=object),
-        later=np.zeros((4000, 3), dtype=object),
-        buckets=np.zeros((state.LEVELS << state.DIGIT_BITS, 2), dtype=object),
+        later=np.zeros((4000 << state.PAGE_BITS, 2), dtype=object),
+        pages=np.zeros(4000, dtype=object),
+        buckets=np.zeros((state.TIED + 1, 2), dtype=object),
         filled=[0] * state.LEVELS,
     )
     event_queue.clear(sim)

@@ -5,32 +5,35 @@ heap: branches are foreseen, and what comes next is always the last row. In fron
 never comes, so nobody asks whether there is one.
 
 Later events are in buckets by the first digit in which their time differs from ``EventQueue.until_ns``, up to which
-nothing is in a bucket: a radix heap with 64 digits at each level. When the next few are used up, the first buckets take
-their place; one that is too full is shared out among the buckets of lower levels before. So an event is moved a few
-times, however many there are, and compared with the next few only.
+nothing is in a bucket: a radix heap with 64 digits at each level. When the next few are used up, the first bucket takes
+their place; one of more than a page is shared out among buckets of lower levels before, unless all its events are of
+one moment. So an event is moved a few times, however many there are, and compared with the next few only. A bucket is a
+chain of pages: whoever goes through it reads memory in a row.
 
-Events of one moment that are too many for the next few are taken one after the other as they stood in their bucket,
-where they are in order most times: pods that were created together start together. Those that are out of order, and
-events that are put off again, stand on a heap. Each of its events has four below it. Behind the last one there are
-always three places with an event that never comes, so that nobody asks how many of the four there are.
+Events of one moment that are more than a page are taken one after the other as they stood in their bucket, where they
+are in order most times: pods that were created together start together. Those that are out of order, and events that
+are put off again, stand on a heap. Each of its events has four below it. Behind the last one there are always three
+places with an event that never comes, so that nobody asks how many of the four there are.
 """
 
 from kpasim.engines.clock import ENTITY_BITS, Kind
 from kpasim.engines.model import bits
-from kpasim.engines.model.state import DIGIT_BITS, LEVELS, MORE_EVENTS, NEAR, NOTHING, Simulation
+from kpasim.engines.model.state import DIGIT_BITS, MORE_EVENTS, NEAR, NOTHING, PAGE_BITS, TIED, Simulation
 from kpasim.engines.params import FOREVER_NS
 
 GIVE_UP = int(Kind.GIVE_UP)
 BEHIND = 3
 """Places behind the last event of the heap that hold one that never comes."""
 HALF = NEAR // 2
-"""Events that are taken from the next few at once, and the most of a bucket or of the heap that become the next few."""
+"""Events that are taken from the next few at once, and the most of the heap that become the next few."""
 FEW = 16
 """As long as the next few are fewer than this, they get another bucket."""
 DIGIT = (1 << DIGIT_BITS) - 1
 """Mask of the lowest digit of a time."""
-NEXT = 2
-"""Column of ``later``: the row of the next event in the same bucket."""
+ON_PAGE = (1 << PAGE_BITS) - 1
+"""Mask of a place on a page."""
+FIRST, LAST = range(2)
+"""Columns of ``buckets``: the first page, and the last row of ``later``, which is ``NOTHING`` in an empty bucket."""
 
 
 def schedule(sim: Simulation, time_ns: int, kind: int, entity: int) -> None:
@@ -93,7 +96,7 @@ def take_first(sim: Simulation) -> None:
 def put_off(sim: Simulation) -> None:
     """Take the later half of the next few away from them."""
     queue, near = sim.event_queue, sim.near
-    if queue.size + queue.tied + queue.later == 0:
+    if queue.size + queue.tied + queue.levels == 0:
         queue.until_ns = near[HALF + 1, 0]
     for place in range(1, HALF + 1):
         if near[place, 0] > queue.until_ns:
@@ -106,102 +109,147 @@ def put_off(sim: Simulation) -> None:
 
 
 def put_later(sim: Simulation, time_ns: int, key: int) -> None:
-    """Put an event into a bucket."""
-    queue, later = sim.event_queue, sim.later
-    row = queue.spare
-    if row == NOTHING:
-        row = queue.rows
-        if row >= len(later):
-            sim.fault = MORE_EVENTS
-            return
-        queue.rows = row + 1
-    else:
-        queue.spare = later[row, NEXT]
-    later[row, 0] = time_ns
-    later[row, 1] = key
-    queue.later += 1
-    put_into_bucket(sim, row)
-
-
-def put_into_bucket(sim: Simulation, row: int) -> None:
-    """Put the event in a row of ``later`` where it belongs as things stand."""
-    queue, later = sim.event_queue, sim.later
-    time_ns = later[row, 0]
+    """Put an event into the bucket where it belongs as things stand."""
+    queue = sim.event_queue
     level = bits.highest((time_ns ^ queue.until_ns) | 1) // DIGIT_BITS
     digit = (time_ns >> (level * DIGIT_BITS)) & DIGIT
-    bucket = (level << DIGIT_BITS) + digit
-    later[row, NEXT] = sim.buckets[bucket, 0]
-    sim.buckets[bucket, 0] = row
-    sim.buckets[bucket, 1] += 1
+    append(sim, (level << DIGIT_BITS) + digit, time_ns, key)
     sim.filled[level] |= 1 << digit
     queue.levels |= 1 << level
 
 
+def append(sim: Simulation, bucket: int, time_ns: int, key: int) -> None:
+    """Put an event at the end of a bucket."""
+    before = sim.buckets[bucket, LAST]
+    row = before + 1
+    if (row & ON_PAGE) == 0:
+        page = new_page(sim)
+        if page == NOTHING:
+            return
+        if before == NOTHING:
+            sim.buckets[bucket, FIRST] = page
+        else:
+            sim.pages[before >> PAGE_BITS] = page
+        row = page << PAGE_BITS
+    sim.buckets[bucket, LAST] = row
+    sim.later[row, 0] = time_ns
+    sim.later[row, 1] = key
+
+
+def new_page(sim: Simulation) -> int:
+    """A page that no bucket has, ``NOTHING`` if there is none left."""
+    queue = sim.event_queue
+    page = queue.spare
+    if page != NOTHING:
+        queue.spare = sim.pages[page]
+        return int(page)
+    page = queue.pages
+    if page >= len(sim.pages):
+        sim.fault = MORE_EVENTS
+        return NOTHING
+    queue.pages = page + 1
+    return int(page)
+
+
+def leave(sim: Simulation, page: int) -> None:
+    """Let a page be used again."""
+    sim.pages[page] = sim.event_queue.spare
+    sim.event_queue.spare = page
+
+
+def following(sim: Simulation, row: int) -> int:
+    """The row after one that is not the last of its bucket; a page that has been gone through is left."""
+    if (row + 1) & ON_PAGE:
+        return row + 1
+    page = row >> PAGE_BITS
+    row = int(sim.pages[page]) << PAGE_BITS
+    leave(sim, page)
+    return row
+
+
 def empty_bucket(sim: Simulation) -> None:
     """Put the events of the first bucket among the next few, or share them out if they are too many."""
-    queue, later = sim.event_queue, sim.later
+    queue = sim.event_queue
     level = bits.lowest(queue.levels)
     digit = bits.lowest(sim.filled[level])
     bucket = (level << DIGIT_BITS) + digit
-    row, count = sim.buckets[bucket, 0], sim.buckets[bucket, 1]
-    sim.buckets[bucket, 0] = NOTHING
-    sim.buckets[bucket, 1] = 0
+    page, last = sim.buckets[bucket, FIRST], sim.buckets[bucket, LAST]
+    sim.buckets[bucket, LAST] = NOTHING
     sim.filled[level] &= ~(1 << digit)
     if sim.filled[level] == 0:
         queue.levels &= ~(1 << level)
-    shift = level * DIGIT_BITS
-    begin_ns = ((((queue.until_ns >> shift) >> DIGIT_BITS) << DIGIT_BITS) | digit) << shift
-    is_shared_out = count > HALF and level > 0
-    # To its beginning only while it is shared out: then the next bucket is taken at once, whatever it holds.
-    queue.until_ns = begin_ns if is_shared_out else begin_ns + (1 << shift) - 1
-    if not is_shared_out:
-        queue.later -= count
-    last = NOTHING
-    while row != NOTHING:
-        after = later[row, NEXT]
-        if is_shared_out:
-            put_into_bucket(sim, row)
-        elif count > HALF:
-            last = put_tied(sim, row, last)
+    if last >> PAGE_BITS == page:
+        shift = level * DIGIT_BITS
+        queue.until_ns = ((((((queue.until_ns >> shift) >> DIGIT_BITS) << DIGIT_BITS) | digit) + 1) << shift) - 1
+        for row in range(page << PAGE_BITS, last + 1):
+            put_near(sim, sim.later[row, 0], sim.later[row, 1])
+        leave(sim, page)
+    else:
+        # Up to its first moment, so that all events of that moment move once, however many levels are below.
+        queue.until_ns, last_ns = span(sim, page, last)
+        share_out(sim, page, last, queue.until_ns == last_ns)
+
+
+def share_out(sim: Simulation, page: int, last: int, is_tied: bool) -> None:
+    """Put the events from the beginning of a page to row ``last`` into buckets, or in a row, being of one moment."""
+    row = page << PAGE_BITS
+    while True:
+        if is_tied:
+            put_tied(sim, sim.later[row, 0], sim.later[row, 1])
         else:
-            put_near(sim, later[row, 0], later[row, 1])
-            leave(sim, row)
-        row = after
+            put_later(sim, sim.later[row, 0], sim.later[row, 1])
+        if row == last:
+            break
+        row = following(sim, row)
+    leave(sim, last >> PAGE_BITS)
 
 
-def put_tied(sim: Simulation, row: int, last: int) -> int:
-    """Put an event of a moment before or behind all others of it, or else onto the heap; the last one then."""
-    queue, later = sim.event_queue, sim.later
-    if queue.tied == 0 or later[row, 1] < later[queue.first_tied, 1]:
-        later[row, NEXT] = queue.first_tied if queue.tied else NOTHING
-        queue.first_tied = row
-        queue.tied += 1
-        return row if queue.tied == 1 else last
-    if later[row, 1] > later[last, 1]:
-        later[row, NEXT] = NOTHING
-        later[last, NEXT] = row
-        queue.tied += 1
-        return row
-    push(sim, later[row, 0], later[row, 1])
-    leave(sim, row)
-    return last
+def span(sim: Simulation, page: int, last: int) -> tuple[int, int]:
+    """The first and the last time among the events from the beginning of a page to row ``last``."""
+    later = sim.later
+    first_ns = last_ns = later[last, 0]
+    while page != last >> PAGE_BITS:
+        for row in range(page << PAGE_BITS, (page + 1) << PAGE_BITS):
+            first_ns = min(first_ns, later[row, 0])
+            last_ns = max(last_ns, later[row, 0])
+        page = sim.pages[page]
+    for row in range(page << PAGE_BITS, last):
+        first_ns = min(first_ns, later[row, 0])
+        last_ns = max(last_ns, later[row, 0])
+    return int(first_ns), int(last_ns)
 
 
-def leave(sim: Simulation, row: int) -> None:
-    """Let a row of ``later`` be used again."""
-    sim.later[row, 1] = NOTHING
-    sim.later[row, NEXT] = sim.event_queue.spare
-    sim.event_queue.spare = row
+def put_tied(sim: Simulation, time_ns: int, key: int) -> None:
+    """Put an event of a moment behind all others of it, or onto the heap if it comes before the last of them."""
+    queue = sim.event_queue
+    if queue.tied and key < sim.later[sim.buckets[TIED, LAST], 1]:
+        push(sim, time_ns, key)
+        return
+    append(sim, TIED, time_ns, key)
+    if queue.tied == 0:
+        queue.next_tied = sim.buckets[TIED, LAST]
+    queue.tied += 1
+
+
+def take_tied(sim: Simulation) -> None:
+    """Take the first of the events of one moment away."""
+    queue = sim.event_queue
+    queue.tied -= 1
+    if queue.tied:
+        queue.next_tied = following(sim, queue.next_tied)
+    else:
+        sim.buckets[TIED, LAST] = NOTHING
+        leave(sim, queue.next_tied >> PAGE_BITS)
 
 
 def fetch(sim: Simulation) -> None:
     """Make the first of all other events the next few."""
     queue = sim.event_queue
-    while queue.later and queue.near < FEW and queue.size + queue.tied == 0:
+    while queue.levels and queue.near < FEW and queue.size + queue.tied == 0:
         empty_bucket(sim)
     if queue.near == 0:
         fetch_outside(sim)
-    if queue.size + queue.tied + queue.later == 0:
+    if queue.size + queue.tied + queue.levels == 0:
         queue.until_ns = FOREVER_NS
 
 
@@ -210,7 +258,7 @@ def fetch_outside(sim: Simulation) -> None:
     queue, heap, later = sim.event_queue, sim.heap, sim.later
     count = min(queue.size + queue.tied, HALF)
     for place in range(count, 0, -1):
-        row = queue.first_tied
+        row = queue.next_tied
         if queue.tied and (
             queue.size == 0
             or later[row, 0] < heap[0, 0]
@@ -218,9 +266,7 @@ def fetch_outside(sim: Simulation) -> None:
         ):
             sim.near[place, 0] = later[row, 0]
             sim.near[place, 1] = later[row, 1]
-            queue.first_tied = later[row, NEXT]
-            queue.tied -= 1
-            leave(sim, row)
+            take_tied(sim)
         else:
             sim.near[place, 0] = heap[0, 0]
             sim.near[place, 1] = heap[0, 1]
@@ -284,18 +330,18 @@ def clear(sim: Simulation) -> None:
     sim.near[0, 1] = FOREVER_NS
     for place in range(BEHIND + 1):
         sim.heap[place, 0] = FOREVER_NS
-    for bucket in range(LEVELS << DIGIT_BITS):
-        sim.buckets[bucket, 0] = NOTHING
-        sim.buckets[bucket, 1] = 0
-    for level in range(LEVELS):
+    for bucket in range(TIED + 1):
+        sim.buckets[bucket, LAST] = NOTHING
+    for level in range(len(sim.filled)):
         sim.filled[level] = 0
 
 
 def fill_buckets(sim: Simulation) -> None:
-    """Put all events of ``later``, which are written there in a pause of the run, into buckets."""
-    if sim.event_queue.later and sim.event_queue.levels == 0:
-        for row in range(sim.event_queue.rows):
-            put_into_bucket(sim, row)
+    """Share out the events that a pause of the run has put onto the first pages."""
+    last = sim.event_queue.put_back
+    if last != NOTHING:
+        sim.event_queue.put_back = NOTHING
+        share_out(sim, 0, last, False)
 
 
 def is_earlier(sim: Simulation, one: int, other: int) -> bool:
@@ -308,6 +354,7 @@ def is_earlier(sim: Simulation, one: int, other: int) -> bool:
 
 
 KERNELS = (
-    rise, push, is_earlier, drop_first, put_near, put_into_bucket, put_later, leave, put_tied, empty_bucket, put_off,
-    fetch_outside, fetch, schedule, wake, comes_next, is_quiet_now, take_first, clear, fill_buckets,
+    rise, push, is_earlier, drop_first, put_near, new_page, leave, following, append, put_later, put_tied, take_tied,
+    span, share_out, empty_bucket, put_off, fetch_outside, fetch, schedule, wake, comes_next, is_quiet_now, take_first,
+    clear, fill_buckets,
 )  # fmt: skip

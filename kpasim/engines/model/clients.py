@@ -229,7 +229,8 @@ def end(sim: Simulation, row: int, status: int) -> None:
         count_failure(sim, status)
     if sim.params.closed:
         next_of(sim, int(sim.drawn[row]) // stride(sim), response_ns + sim.params.think_ns)
-    settle(sim)
+    if sim.clients.live == 0:
+        settle(sim)
 
 
 def count_failure(sim: Simulation, status: int) -> None:

@@ -82,17 +82,18 @@ def on_request(sim: Simulation, request: int, which: int, direct: bool, handed_o
         accounting.enter(sim.stats[sim.params.activators + which], now, False)
         pod.direct_inside += 1
         sim.ingress.direct_inside += 1
-    limit = sim.params.container_concurrency
-    full = limit > 0 and inside(sim, which) >= limit * (1 + routing.QUEUE_PROXY_DEPTH_PER_SLOT)
     # Without queue-proxy nothing listens once the container stops.
-    closed = pod.phase == GONE or (pod.phase == STOPPING and sim.params.data_plane != of.ACTIVATORS)
-    if full or closed:
+    if pod.phase == GONE or (pod.phase == STOPPING and sim.params.data_plane != of.ACTIVATORS):
         leave(sim, row, which)
-        return BAD_GATEWAY if closed else QUEUE_FULL
+        return BAD_GATEWAY
     waits = sim.pod_queues[which][AT_PROXY].count + sim.pod_queues[which][AT_CONTAINER].count > 0
     if not waits and passes_on(sim, which) and is_free(sim, which):
         begin(sim, request, which)
         return 0
+    limit = sim.params.container_concurrency
+    if limit > 0 and inside(sim, which) >= limit * (1 + routing.QUEUE_PROXY_DEPTH_PER_SLOT):
+        leave(sim, row, which)
+        return QUEUE_FULL
     sim.requests[row].status = IN_QUEUE
     queues.append(sim, sim.pod_queues[which][AT_PROXY], request)
     work(sim, which)

@@ -61,6 +61,10 @@ DIGIT_BITS = 6
 """Its buckets are for digits of so many bits."""
 LEVELS = 11
 """Digits in any time [ns]."""
+TIED = LEVELS << DIGIT_BITS
+"""The bucket behind those of all digits: events of one moment."""
+PAGE_BITS = 5
+"""The pages of a bucket hold so many events, in bits."""
 
 
 class Entity:
@@ -305,22 +309,23 @@ class EventQueue(Entity):
     Attributes:
         near: Events in ``near``, which come before all others.
         size: Events on the heap, which come before those in buckets.
-        tied: Events of one moment that have left their bucket, in order from row ``first_tied`` on. They, too,
-            come before those in buckets.
-        later: Events in buckets, all after ``until_ns``; with none of these three that is ``FOREVER_NS``.
-        levels: Bit of each level with an event in one of its buckets.
-        rows: Rows of ``later`` that were used; ``spare`` is the first of those to be used again.
+        tied: Events of one moment that have left their bucket, in order from row ``next_tied`` of ``later`` on. They,
+            too, come before those in buckets.
+        levels: Bit of each level with an event in one of its buckets. These events come after ``until_ns``, which is
+            ``FOREVER_NS`` where none of the three are left.
+        pages: Pages of ``later`` that were used; ``spare`` is the first of those to be used again.
+        put_back: Last row of ``later`` that a pause of the run has filled, from the first row on.
     """
 
     near: int = 0
     size: int = 0
     tied: int = 0
-    first_tied: int = NOTHING
-    later: int = 0
+    next_tied: int = NOTHING
     until_ns: int = FOREVER_NS
     levels: int = 0
-    rows: int = 0
+    pages: int = 0
     spare: int = NOTHING
+    put_back: int = NOTHING
 
 
 @dataclass(slots=True)
@@ -618,7 +623,8 @@ class Simulation(Core):
         draws: Random numbers of the replication.
         supply: Which of them are there.
         near: The next few events of the compiled engine, the first one last (``compiled/event_queue.py``).
-        heap: More of them, and ``later`` those after these.
+        heap: More of them, and ``later`` those after these, in pages of 32 events; ``pages`` has the next page of each
+            in the same of the ``buckets``, and ``filled`` the bits of the buckets of each level that hold an event.
         requests: One for each request on its way, or for each request of the run; ``links`` and ``shares`` likewise.
         drawn: Which draws each request of a closed loop took.
         first_byte_due: When the response of each request begins [ns], where that is limited.
@@ -665,8 +671,9 @@ class Simulation(Core):
     event_queue: Annotated[EventQueue, Field(EventQueue)]
     near: Annotated[Any, Field(int, (NEAR + 1, 2))]
     heap: Annotated[Any, Field(int, ("events", 2))]
-    later: Annotated[Any, Field(int, ("events", 3))]
-    buckets: Annotated[Any, Field(int, (LEVELS << DIGIT_BITS, 2))]
+    later: Annotated[Any, Field(int, ("later", 2))]
+    pages: Annotated[Any, Field(int, ("pages",))]
+    buckets: Annotated[Any, Field(int, (TIED + 1, 2))]
     filled: Annotated[Any, Field(int, (LEVELS,))]
     requests: Annotated[list[Request], Field(Request, ("requests",))]
     links: Annotated[list[Link], Field(Link, ("requests",))]
@@ -808,6 +815,8 @@ def sizes(params: Params, draws: Draws, capacity: Capacity, *, statistics_only: 
     late = LATE_ACTIVATOR + 2 * params.activators
     # A block is made when one has filled up, half of which were pods that came since it was made.
     blocks = (pods >> (WIDTH_BITS - 1)) + 1
+    # The last page of a bucket is seldom full.
+    pages = (capacity.events >> PAGE_BITS) + TIED + 2
     return {
         "requests": capacity.requests,
         "shares": capacity.requests if is_shared else 0,
@@ -834,6 +843,8 @@ def sizes(params: Params, draws: Draws, capacity: Capacity, *, statistics_only: 
         "panic_window": params.panic_window_s,
         "delay_slots": len(delay.new_slots(params.scale_down_delay_s)),
         "events": capacity.events,
+        "later": pages << PAGE_BITS,
+        "pages": pages,
         "ticks": capacity.ticks,
         "scalings": capacity.scalings,
         **_of_autoscalers(params),
