@@ -222,6 +222,7 @@ def reset(sim: Simulation) -> None:
     sim.now_ns = 0
     sim.load_ns = FOREVER_NS
     sim.end_ns = FOREVER_NS
+    sim.clock_ns = FOREVER_NS
     sim.finished = 0
     sim.fault = state.NO_FAULT
     renew(sim.clients)

@@ -72,11 +72,7 @@ def wake(sim: Simulation, time_ns: int, kind: int, entity: int) -> None:
 def comes_next(sim: Simulation, time_ns: int) -> bool:
     """Whether ``time_ns`` is before all that is scheduled, and before every clock."""
     return bool(
-        time_ns < sim.near[sim.event_queue.near, 0]
-        and time_ns < sim.clients.next_send_ns
-        and time_ns < sim.ingress.next_report_ns
-        and time_ns < sim.autoscaler.next_scrape_ns
-        and time_ns < sim.autoscaler.next_tick_ns
+        time_ns < sim.near[sim.event_queue.near, 0] and time_ns < sim.clients.next_send_ns and time_ns < sim.clock_ns
     )
 
 

@@ -28,26 +28,12 @@ def run(sim: Simulation) -> None:
 def go_on(sim: Simulation) -> None:
     """Let events happen until the run is over, or has to stop."""
     while sim.finished == 0 and sim.fault == 0:
-        # The earliest of the clocks that need no heap. A tie goes to the lower kind, and they come in that order.
-        time_ns = sim.clients.next_send_ns
-        kind = SEND
-        due_ns = sim.ingress.next_report_ns
-        if due_ns < time_ns:
-            time_ns = due_ns
-            kind = REPORT
-        due_ns = sim.autoscaler.next_scrape_ns
-        if due_ns < time_ns:
-            time_ns = due_ns
-            kind = SCRAPE
-        due_ns = sim.autoscaler.next_tick_ns
-        if due_ns < time_ns:
-            time_ns = due_ns
-            kind = TICK
-        # The earliest of what was scheduled.
+        # The earliest of the clocks that need no heap, and the earliest of what was scheduled.
+        time_ns = min(sim.clients.next_send_ns, sim.clock_ns)
         first = sim.event_queue.near
         scheduled_ns = sim.near[first, 0]
         key = sim.near[first, 1]
-        if scheduled_ns < time_ns or (scheduled_ns == time_ns and key >> ENTITY_BITS < kind):
+        if scheduled_ns < time_ns or (scheduled_ns == time_ns and key >> ENTITY_BITS < clock_of(sim, time_ns)):
             if scheduled_ns == FOREVER_NS:
                 break
             sim.now_ns = scheduled_ns
@@ -57,6 +43,7 @@ def go_on(sim: Simulation) -> None:
         if time_ns == FOREVER_NS:
             break
         sim.now_ns = time_ns
+        kind = clock_of(sim, time_ns)
         entity = 0
         if kind == REPORT:
             while sim.activators[entity].next_report_ns != time_ns:
@@ -64,4 +51,13 @@ def go_on(sim: Simulation) -> None:
         events.handle_clock(sim, kind, entity)
 
 
-KERNELS = (go_on, run)
+def clock_of(sim: Simulation, time_ns: int) -> int:
+    """The clock that is due at ``time_ns``. A tie goes to the lower kind, and they come in that order."""
+    if sim.clients.next_send_ns == time_ns:
+        return SEND
+    if sim.ingress.next_report_ns == time_ns:
+        return REPORT
+    return SCRAPE if sim.autoscaler.next_scrape_ns == time_ns else TICK
+
+
+KERNELS = (clock_of, go_on, run)

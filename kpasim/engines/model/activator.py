@@ -4,7 +4,7 @@ from kpasim.engines import params as of
 from kpasim.engines.clock import Kind
 from kpasim.engines.draws import CHANCE_ONE, COIN, LATE_REPORT, LATE_WAKE, POD_A, POD_B, chance, pick, session_of
 from kpasim.engines.model import autoscaler, clients, queueproxy, queues, views
-from kpasim.engines.model.clocks import due_after, jitter, nth_due
+from kpasim.engines.model.clocks import due_after, jitter, note_clock, nth_due
 from kpasim.engines.model.state import AT_FRONT, LATE_ACTIVATOR, NOTHING, WOKEN, Simulation
 from kpasim.engines.params import FOREVER_NS, NEVER_NS, SECOND_NS
 from kpasim.policy import accounting, routing
@@ -37,6 +37,7 @@ def set_report(sim: Simulation, index: int, due_ns: int) -> None:
     for other in range(sim.params.activators):
         first = min(first, sim.activators[other].next_report_ns)
     sim.ingress.next_report_ns = first
+    note_clock(sim)
 
 
 def on_report(sim: Simulation, index: int) -> None:

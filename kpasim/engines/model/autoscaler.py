@@ -8,7 +8,7 @@ from kpasim.engines import params as of
 from kpasim.engines.clock import Kind
 from kpasim.engines.draws import CHANCE_ONE, LATE_SCRAPE, SCRAPE_FAILS, SCRAPE_ORDER, chance
 from kpasim.engines.model import ahead, hpa, keda, keda_http, kpa, queueproxy, ray_serve, reconciler, views
-from kpasim.engines.model.clocks import due_after, nth_due
+from kpasim.engines.model.clocks import due_after, note_clock, nth_due
 from kpasim.engines.model.state import LATE_SCRAPES, MORE_TICKS, Simulation
 from kpasim.engines.params import FOREVER_NS, SECOND_NS
 from kpasim.policy import decider, scraping
@@ -65,8 +65,8 @@ def on_away(sim: Simulation) -> None:
     times_ns = sim.params.restarts[sim.autoscaler.restarts]
     sim.autoscaler.restarts += 1
     sim.autoscaler.back_ns = sim.load_ns + times_ns[of.BACK_NS]
-    sim.autoscaler.next_tick_ns = FOREVER_NS
-    sim.autoscaler.next_scrape_ns = FOREVER_NS
+    wake_tick(sim, FOREVER_NS)
+    wake_scrape(sim, FOREVER_NS)
     sim.schedule(sim.autoscaler.back_ns, POLL, BACK)
 
 
@@ -80,14 +80,16 @@ def on_back(sim: Simulation) -> None:
 
 
 def wake_tick(sim: Simulation, due_ns: int) -> None:
-    """Let the decider tick at ``due_ns``."""
+    """Let the decider tick at ``due_ns``, or sleep where that is ``FOREVER_NS``."""
     sim.autoscaler.next_tick_ns = due_ns
+    note_clock(sim)
     sim.wake(due_ns, TICK, 0)
 
 
 def wake_scrape(sim: Simulation, due_ns: int) -> None:
-    """Let the scraper read at ``due_ns``."""
+    """Let the scraper read at ``due_ns``, or sleep where that is ``FOREVER_NS``."""
     sim.autoscaler.next_scrape_ns = due_ns
+    note_clock(sim)
     sim.wake(due_ns, SCRAPE, 0)
 
 
@@ -139,7 +141,7 @@ def on_scrape(sim: Simulation) -> None:
     now = sim.now_ns
     count = sim.revision.ready_pods
     if count == 0:
-        sim.autoscaler.next_scrape_ns = FOREVER_NS
+        wake_scrape(sim, FOREVER_NS)
         return
     # The clock is due now, so the next time is one more; a constant period spares a division.
     nth = (now - sim.draws.phase[of.SCRAPE]) // SECOND_NS + 1
@@ -202,7 +204,7 @@ def on_tick(sim: Simulation) -> None:
     elif decide(sim, 0):
         wake_tick(sim, sim.decides_after(sim.now_ns))
     else:
-        sim.autoscaler.next_tick_ns = FOREVER_NS
+        wake_tick(sim, FOREVER_NS)
 
 
 def on_poll(sim: Simulation, entity: int) -> None:

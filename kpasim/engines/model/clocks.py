@@ -16,6 +16,11 @@ def wall_ns(sim: Simulation) -> int:
     return int(sim.now_ns + sim.draws.phase[of.WALL])
 
 
+def note_clock(sim: Simulation) -> None:
+    """Note when the first of the clocks is due, one of them having been set."""
+    sim.clock_ns = min(sim.ingress.next_report_ns, sim.autoscaler.next_scrape_ns, sim.autoscaler.next_tick_ns)
+
+
 def nanoseconds(time_s: float) -> int:
     """A time of ``Params.rule`` [ns]."""
     return int(time_s * 1e9 + 0.5)

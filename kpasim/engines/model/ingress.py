@@ -68,19 +68,24 @@ def on_request(sim: Simulation, request: int) -> None:
         clients.end(sim, row, NO_ENDPOINT)
         return
     session = session_of(sim, request)
-    affinity = sim.params.affinity
     direct = sim.ingress.mode == burst.SERVE and visible(sim) > 0 and not sim.params.always_activator
-    if session >= 0 and (direct or affinity == of.POD_AFFINITY) and sees(sim, sim.sessions[session].pod):
-        send_direct(sim, request, sim.sessions[session].pod)
-    elif direct:
-        send_direct(sim, request, choose_pod(sim, request))
-    else:
-        index = -1
-        if session >= 0 and affinity == of.UPSTREAM_AFFINITY:
-            index = sim.sessions[session].activator
-        if index < 0 or index >= sim.ingress.activators:
-            index = choose_activator(sim, request)
-        activator.on_request(sim, request, index)
+    if session < 0 or not goes_back(sim, request, session, direct):
+        if direct:
+            send_direct(sim, request, choose_pod(sim, request))
+        else:
+            activator.on_request(sim, request, choose_activator(sim, request))
+
+
+def goes_back(sim: Simulation, request: int, session: int, direct: bool) -> bool:
+    """Send a request to where its session's cookie says, if that is still there."""
+    cookie, affinity = sim.sessions[session], sim.params.affinity
+    if (direct or affinity == of.POD_AFFINITY) and sees(sim, cookie.pod):
+        send_direct(sim, request, cookie.pod)
+        return True
+    if not direct and affinity == of.UPSTREAM_AFFINITY and 0 <= cookie.activator < sim.ingress.activators:
+        activator.on_request(sim, request, cookie.activator)
+        return True
+    return False
 
 
 def send_direct(sim: Simulation, request: int, which: int) -> None:

@@ -85,12 +85,14 @@ class Core(Entity):
         now_ns: Time from the creation of the revision.
         load_ns: When the load starts; ``FOREVER_NS`` until that is settled.
         end_ns: When the run ends, as far as that is known.
+        clock_ns: When the first of an activator's report, a scrape and a tick is due.
         fault: Why the run had to stop half-way.
     """
 
     now_ns: int = 0
     load_ns: int = FOREVER_NS
     end_ns: int = FOREVER_NS
+    clock_ns: int = FOREVER_NS
     finished: int = 0
     fault: int = NO_FAULT
 
@@ -639,11 +641,11 @@ class Simulation(Core):
         stats: Statistics of the activators, then of the pods.
         published: Statistics that each pod's queue-proxy has published.
         views: Pods that each activator has found, then those that the gateway sees, by their addresses.
-        blocks: Of each view, its blocks in order, as are ``block_pods`` (pods in each) and ``block_first`` (the pod
-            that was the first one when the block was made).
+        blocks: Of each view, its blocks in order, as are ``block_pods`` (pods in each), ``block_first`` (the pod that
+            was the first one when the block was made) and ``free`` (bits of its pods that have a free slot).
         block_nth: Number in that order of each block.
         members: Pods of each block; ``spots`` tells where each pod stands.
-        free: Bits of the pods of each block that have a free slot; ``free_blocks`` of the blocks, in order, with one.
+        free_blocks: Bits of the blocks, in order, that have such a pod.
         group_pods: Pods in each 32 blocks in order.
         in_flight: Requests that each activator has with each pod.
         numbers: Which pod of the run each is, whatever its row. A scrape looks at all pods, so what it asks for stands

@@ -57,8 +57,8 @@ def insert(sim: Simulation, at: int, which: int, is_free: int) -> None:
         spot -= 1
     _put(sim, at, which, spot)
     below = (1 << (spot & INSIDE)) - 1
-    word = sim.free[at][block]
-    sim.free[at][block] = (word & below) | ((word & ~below) << 1) | (is_free << (spot & INSIDE))
+    word = sim.free[at][nth]
+    sim.free[at][nth] = (word & below) | ((word & ~below) << 1) | (is_free << (spot & INSIDE))
     _note_block(sim, at, nth)
     sim.block_pods[at][nth] += 1
     sim.group_pods[at][nth >> WIDTH_BITS] += 1
@@ -75,8 +75,8 @@ def remove(sim: Simulation, at: int, which: int) -> None:
     for later in range(spot, last):
         _put(sim, at, sim.members[at][later + 1], later)
     below = (1 << (spot & INSIDE)) - 1
-    word = sim.free[at][block]
-    sim.free[at][block] = (word & below) | ((word >> 1) & ~below)
+    word = sim.free[at][nth]
+    sim.free[at][nth] = (word & below) | ((word >> 1) & ~below)
     _note_block(sim, at, nth)
     sim.block_pods[at][nth] -= 1
     sim.group_pods[at][nth >> WIDTH_BITS] -= 1
@@ -95,11 +95,13 @@ def put_free(sim: Simulation, at: int, which: int, is_free: int) -> None:
     spot = sim.spots[at][which]
     if spot == NOTHING:
         return
-    block = spot >> WIDTH_BITS
-    before = sim.free[at][block]
-    bits.put(sim.free[at], spot, is_free)
-    if before == 0 or sim.free[at][block] == 0:
-        _note_block(sim, at, sim.block_nth[at][block])
+    nth = sim.block_nth[at][spot >> WIDTH_BITS]
+    mask = 1 << (spot & INSIDE)
+    before = sim.free[at][nth]
+    after = before | mask if is_free else before & ~mask
+    sim.free[at][nth] = after
+    if before == 0 or after == 0:
+        bits.put(sim.free_blocks[at], nth, is_free)
 
 
 def first_free(sim: Simulation, at: int, begin: int, end: int) -> int:
@@ -107,12 +109,12 @@ def first_free(sim: Simulation, at: int, begin: int, end: int) -> int:
     if begin >= end:
         return NOTHING
     nth = begin >> WIDTH_BITS
-    word = (sim.free[at][sim.blocks[at][nth]] >> (begin & INSIDE)) << (begin & INSIDE)
+    word = (sim.free[at][nth] >> (begin & INSIDE)) << (begin & INSIDE)
     if word == 0:
         nth = bits.first(sim.free_blocks[at], nth + 1, ((end - 1) >> WIDTH_BITS) + 1)
         if nth < 0:
             return NOTHING
-        word = sim.free[at][sim.blocks[at][nth]]
+        word = sim.free[at][nth]
     position = (nth << WIDTH_BITS) + bits.lowest(word)
     return int(position) if position < end else NOTHING
 
@@ -175,7 +177,7 @@ def _put(sim: Simulation, at: int, which: int, spot: int) -> None:
 
 def _note_block(sim: Simulation, at: int, nth: int) -> None:
     """Note whether a pod of a block has a free slot."""
-    bits.put(sim.free_blocks[at], nth, 1 if sim.free[at][sim.blocks[at][nth]] else 0)
+    bits.put(sim.free_blocks[at], nth, 1 if sim.free[at][nth] else 0)
 
 
 def _nth_of(sim: Simulation, at: int, which: int) -> int:
@@ -205,13 +207,14 @@ def _split(sim: Simulation, at: int, nth: int) -> None:
         sim.group_pods[at][group + 1] += passed_on
     for later in range(count, nth + 1, -1):
         sim.blocks[at][later] = sim.blocks[at][later - 1]
+        sim.free[at][later] = sim.free[at][later - 1]
         sim.block_pods[at][later] = sim.block_pods[at][later - 1]
         sim.block_first[at][later] = sim.block_first[at][later - 1]
         sim.block_nth[at][sim.blocks[at][later]] = later
     for place in range(HALF):
         _put(sim, at, sim.members[at][(old << WIDTH_BITS) + HALF + place], (count << WIDTH_BITS) + place)
-    sim.free[at][count] = sim.free[at][old] >> HALF
-    sim.free[at][old] &= (1 << HALF) - 1
+    sim.free[at][nth + 1] = sim.free[at][nth] >> HALF
+    sim.free[at][nth] &= (1 << HALF) - 1
     sim.blocks[at][nth + 1] = count
     sim.block_nth[at][count] = nth + 1
     sim.block_pods[at][nth] = sim.block_pods[at][nth + 1] = HALF
