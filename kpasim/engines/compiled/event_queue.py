@@ -26,7 +26,7 @@ BEHIND = 3
 """Places behind the last event of the heap that hold one that never comes."""
 HALF = NEAR // 2
 """Events that are taken from the next few at once, and the most of the heap that become the next few."""
-FEW = 16
+FEW = 8
 """As long as the next few are fewer than this, they get another bucket."""
 DIGIT = (1 << DIGIT_BITS) - 1
 """Mask of the lowest digit of a time."""

@@ -276,7 +276,7 @@ def first_byte(sim: Simulation, request: int, service_ns: int, start: int) -> in
 
 def cut_off(sim: Simulation) -> None:
     """The horizon ends what is still on its way, and what would have been done later never is."""
-    if sim.clients.live == 0 and sim.clients.errors == 0:
+    if sim.clients.live == 0 and sim.clients.abandoned == 0:
         return
     # What was settled before the last draws were made is as it stays.
     for request in range(max(sim.supply.first_draw, sim.clients.sent - sim.clients.rows), sim.clients.sent):

@@ -223,6 +223,7 @@ def let_go(sim: Simulation, request: int, which: int) -> None:
             queues.remove(sim, sim.pod_queues[which][AT_CONTAINER], request)
         else:
             pod.dead += 1
+            sim.clients.abandoned += 1
             sim.requests[row].done_ns = of.FOREVER_NS
         leave(sim, row, which)
         work(sim, which)
@@ -234,6 +235,7 @@ def let_go(sim: Simulation, request: int, which: int) -> None:
             sim.requests[row].done_ns = NEVER_NS
         else:
             sim.links[row].next = ORPHANED
+            sim.clients.abandoned += 1
             pod.orphans += 1
         work(sim, which)
     kubelet.may_stop(sim, which)

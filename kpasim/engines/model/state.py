@@ -111,6 +111,7 @@ class Clients(Entity):
         oldest: No live request was sent before this one.
         ok: Requests that ended with 200.
         errors: Requests that ended otherwise; of these ``timed_out`` at the client, ``with_502`` and so on.
+        abandoned: Of these, those that a container goes on with, or would have.
         latency_sum_ns: Of the successful requests, where no request is kept.
     """
 
@@ -130,6 +131,7 @@ class Clients(Entity):
     with_502: int = 0
     with_503: int = 0
     with_504: int = 0
+    abandoned: int = 0
     latency_sum_ns: int = 0
     latency_min_ns: int = FOREVER_NS
     latency_max_ns: int = 0
