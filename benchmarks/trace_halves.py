@@ -57,7 +57,7 @@ def halves(names: NDArray[np.object_], times_s: Floats, resolution_s: float, rng
     sample = Sample(np.maximum(first - resolution_s / 2, 0.0), first + resolution_s / 2)
     fits = {one.name: one.time for one in fit_classes(names[:cut], sample, rng, bootstraps=0)}
     # Requests of a kind that the first half lacks are like the rest of it.
-    rest = max(fits, key=lambda one: (one.startswith("other"), fits[one].size))
+    rest = max(fits, key=lambda one: (one.startswith("other"), len(fits[one].times)))
     before = np.array([classes[str(name)] for name in names[:cut]], dtype=object)
     later = np.array([classes.get(str(name), rest) for name in names[cut:]], dtype=object)
     top = int(times_s.max() / resolution_s) + 2
@@ -104,7 +104,7 @@ def _chances(time: Fit, resolution_s: float, top: int) -> Floats:
     values = time.ppf((np.arange(200_000) + 0.5) / 200_000)
     cells = np.minimum(np.rint(values / resolution_s).astype(np.int64), top - 1)
     chances = np.bincount(cells, minlength=top) / len(values)
-    return np.asarray((chances * time.size + 1.0 / top) / (time.size + 1.0))
+    return np.asarray((chances * len(time.times) + 1.0 / top) / (len(time.times) + 1.0))
 
 
 def _quantile(chances: Floats, share: float) -> float:

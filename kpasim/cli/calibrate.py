@@ -159,7 +159,7 @@ def _show(found: Calibration) -> None:
         others = ", ".join(
             f"{name} {value:.1f}" for name, value in sorted(part.fit.bic.items(), key=lambda one: one[1])
         )
-        counted = f"{part.fit.size} times, {part.fit.censored} censored"
+        counted = f"{len(part.fit.times)} times, {part.fit.times.censored} censored"
         click.echo(f"{part.name}: {part.fit.family} ({counted}{f'; BIC {others}' if others else ''})")
     if found.lines:
         _show_lines(found)
@@ -189,9 +189,9 @@ def _draw(found: Calibration, stem: Path) -> None:
     from kpasim.report.figures import intervals, joint, quantiles
 
     figures = {}
-    drawn = [(part.name, part.times, part.fit) for part in found.parts if len(part.times)]
+    drawn = [(part.name, part.fit.times.middle, part.fit.ppf) for part in found.parts]
     if drawn:
-        figures["quantiles"] = quantiles([(name, times.middle, fit.ppf) for name, times, fit in drawn], found.name)
+        figures["quantiles"] = quantiles(drawn, found.name)
     if found.lines:
         figures["lines"] = intervals(found.lines, found.name)
         figures["posterior"] = joint(found.values, found.name)

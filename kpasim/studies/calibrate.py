@@ -24,7 +24,7 @@ from kpasim.studies.fit import lines, modelfile, summaries
 from kpasim.studies.fit.classes import names_of
 from kpasim.studies.fit.clients import fit_clients
 from kpasim.studies.fit.direct import Served, fit_service
-from kpasim.studies.fit.families import BOOTSTRAPS, NOTHING, Fit, Sample, fit, sample
+from kpasim.studies.fit.families import BOOTSTRAPS, NOTHING, Fit, fit, sample
 from kpasim.studies.fit.starts import StageFit, Starts, fit_starts
 
 DRAWS = 200
@@ -43,18 +43,16 @@ KEPT_OF_START = ("crash", "always-fails")
 
 @dataclass(frozen=True)
 class Part:
-    """One fitted distribution, with the times that it was fitted to.
+    """One fitted distribution.
 
     Attributes:
         place: Its place in the model file.
         name: What it is, in words.
-        times: The times.
-        fit: The distribution.
+        fit: The distribution, and the times that it was fitted to.
     """
 
     place: str
     name: str
-    times: Sample
     fit: Fit
 
 
@@ -106,8 +104,8 @@ class Calibration:
                     "place": part.place,
                     "name": part.name,
                     "family": part.fit.family,
-                    "size": part.fit.size,
-                    "censored": part.fit.censored,
+                    "size": len(part.fit.times),
+                    "censored": part.fit.times.censored,
                     "bic": dict(part.fit.bic),
                     "distance": part.fit.distance,
                     "qq": {"apart": part.fit.qq[0], "at": part.fit.qq[1], "bad": part.fit.bad},
@@ -232,7 +230,7 @@ def _stage(name: str, path: str | Path, skip_bad: bool, rng: np.random.Generator
     times = sample(requests["duration_s"], requests["censored"]) if requests else NOTHING
     if len(times) == times.censored:
         raise RunError(f"{path}: no duration for the stage {name}")
-    return StageFit(name, "start", fit(times, rng), times=times)
+    return StageFit(name, "start", fit(times, rng))
 
 
 def _summary(
@@ -296,29 +294,31 @@ def _by_simulation(
     if unknown:
         raise RunError(f"no summary statistic {unknown[0]!r} in a report of hey (one of {', '.join(lines.LINES)})")
     target = lines.target(measured, without, ends_s)
-    found = summaries.explained(target, experiment, asked, starts)
-    same = summaries.equivalent(found.compared)
-    estimates = {key: _interval(values) for key, values in found.figures.items()}
+    found, compared, runs = summaries.explained(target, experiment, asked, starts)
+    same = summaries.equivalent(compared)
+    figures = found.figures
+    estimates = {key: _interval(values) for key, values in figures.items()}
     source = [
         _made(records, f"a report of {measured.requests} requests"),
         "Method: simulation-based inference (regression-adjusted approximate Bayesian computation in shrinking "
-        f"regions), {found.runs} runs of the experiment {experiment.name}, seed {asked.seed}",
+        f"regions), {runs} runs of the experiment {experiment.name}, seed {asked.seed}",
         "Summary statistics fitted: "
         + ", ".join([*(one for one in target.names if one != "rps"), "histogram, errors"]),
         "Prior: " + "; ".join(f"{key} {text}" for key, text in found.priors.items()),
         "Posterior, median and 90 % interval: " + _said(estimates),
         *_tilted(found),
-        *_explained(found, same),
+        *_explained(found, compared, same),
         "A single run was used: the variation between runs is known from the model only",
         *(f"Note: {text}" for text in found.notes),
     ]
-    model = _model(experiment, title, source, {"time": found.service}, {"stages": [dict(one) for one in found.stages]})
-    model["posterior"] = [dict(one) for one in found.posterior]
+    time, stages, posterior = found.written
+    model = _model(experiment, title, source, {"time": time}, {"stages": stages})
+    model["posterior"] = posterior
     counted = {
         "requests": measured.requests,
         "timeouts": sum(measured.errors.values()),
-        "pods": sum(stage.time.size for stage in starts[:1]),
-        "runs": found.runs,
+        "pods": sum(len(stage.time.times) for stage in starts[:1]),
+        "runs": runs,
     }
     return Calibration(
         title,
@@ -327,11 +327,11 @@ def _by_simulation(
         counted,
         estimates,
         lines=found.lines,
-        candidates=found.compared,
+        candidates=compared,
         equivalent=same,
         unidentified=found.unidentified,
         values=found.values,
-        draws=found.figures,
+        draws=figures,
         notes=[*notes, *found.notes, *_without_contention(experiment), *_unlike(found)],
     )
 
@@ -342,7 +342,7 @@ def _without_contention(experiment: Experiment) -> list[str]:
     return [f"{known.text} A report does not show what sharing costs (see --clients)"] if known.assumed else []
 
 
-def _unlike(found: summaries.Inferred) -> list[str]:
+def _unlike(found: summaries.Attempt) -> list[str]:
     """A note where the report is not like what the model predicts; of a dozen lines one may be outside by chance."""
     outside = [name for name, line in found.lines.items() if not line["lo"] <= line["measured"] <= line["hi"]]
     if len(outside) < FEW_OUTSIDE:
@@ -353,7 +353,7 @@ def _unlike(found: summaries.Inferred) -> list[str]:
     ]
 
 
-def _tilted(found: summaries.Inferred) -> list[str]:
+def _tilted(found: summaries.Attempt) -> list[str]:
     if not found.tilt:
         return []
     return [
@@ -362,10 +362,10 @@ def _tilted(found: summaries.Inferred) -> list[str]:
     ]
 
 
-def _explained(found: summaries.Inferred, same: Sequence[str]) -> list[str]:
+def _explained(found: summaries.Attempt, compared: Sequence[summaries.Compared], same: Sequence[str]) -> list[str]:
     said = [f"Candidate model: {found.candidate.name} ({found.candidate.says})"]
-    if len(found.compared) > 1:
-        scores = ", ".join(f"{one.name} {one.score:.1f} ({one.inside} of {one.lines})" for one in found.compared)
+    if len(compared) > 1:
+        scores = ", ".join(f"{one.name} {one.score:.1f} ({one.inside} of {one.lines})" for one in compared)
         said.append(f"Posterior predictive log score and statistics inside their 90 % interval: {scores}")
         others = ", ".join(same) if same else "none"
         said.append(f"Candidates without a significant difference in this report: {others}")
@@ -391,7 +391,7 @@ def _by_fits(
     counted = {"requests": 0, "timeouts": 0, "pods": 0, "runs": 0}
     if served is not None:
         service, parts = _service(served)
-        counted |= {"requests": len(served.times), "timeouts": served.times.censored}
+        counted |= {"requests": len(served.fit.times), "timeouts": served.fit.times.censored}
         for name, one in [(f"service {part.name}", part.time) for part in served.classes] or [("service", served.fit)]:
             estimates |= {f"{name}_{key}_s": value for key, value in one.figures.items()}
         notes += served.notes
@@ -406,9 +406,9 @@ def _by_fits(
     cold = _with_load(_cold_start(starts, pods.crash_probability, base), load)
     if load is not None:
         estimates |= {f"first request, {key}_s": value for key, value in load.time.figures.items()}
-    parts += [Part(f"cold-start.stages.{one.name}.time", f"start, {one.name}", one.times, one.time) for one in starts]
+    parts += [Part(f"cold-start.stages.{one.name}.time", f"start, {one.name}", one.time) for one in starts]
     notes += [text for part in parts for text in _bad(part)]
-    counted["pods"] = sum(stage.time.size for stage in pods.stages[:1])
+    counted["pods"] = sum(len(stage.time.times) for stage in pods.stages[:1])
     for stage in starts:
         estimates |= {f"{stage.name}_{key}_s": value for key, value in stage.time.figures.items()}
     if not starts:
@@ -442,12 +442,11 @@ def _service(served: Served) -> tuple[dict[str, Any], list[Part]]:
             for one in served.classes
         ]
         parts = [
-            Part(f"service-time.classes.{place}.time", one.name, one.times, one.time)
-            for place, one in enumerate(served.classes)
+            Part(f"service-time.classes.{place}.time", one.name, one.time) for place, one in enumerate(served.classes)
         ]
     else:
         found["time"] = modelfile.written(served.fit.time)
-        parts = [Part("service-time.time", "service time", served.times, served.fit)]
+        parts = [Part("service-time.time", "service time", served.fit)]
     if served.sharing is not None and served.told:
         if served.sharing.slots:
             found["slots"] = served.sharing.slots
@@ -556,9 +555,9 @@ def _made(records: Sequence[Record], what: str) -> str:
 
 
 def _fitted(part: Part) -> str:
-    text = f"{part.name}: {part.fit.family}, {part.fit.size} times"
-    if part.fit.censored:
-        text += f" ({part.fit.censored} censored)"
+    text = f"{part.name}: {part.fit.family}, {len(part.fit.times)} times"
+    if part.fit.times.censored:
+        text += f" ({part.fit.times.censored} censored)"
     if part.fit.bic:
         text += f", Q-Q distance {abs(part.fit.qq[0]):.1%} at p{100 * part.fit.qq[1]:.0f}"
     return text + ("; " + _said(part.fit.figures) if part.fit.figures else "")

@@ -213,7 +213,7 @@ def test_times_that_broke_off_count_as_longer():
     limit = np.quantile(values, 0.7)
     cut = fit(sample(np.minimum(values, limit), values > limit), np.random.default_rng(2), bootstraps=20)
 
-    assert cut.censored == 300
+    assert cut.times.censored == 300
     assert cut.figures["p95"][0] == pytest.approx(np.quantile(values, 0.95), rel=0.15)
     assert fit(sample(values[values <= limit]), np.random.default_rng(2), bootstraps=0).figures["p95"][0] < limit
 

@@ -24,13 +24,11 @@ class ClassFit:
         name: What they ask for, in words.
         share: How frequent they are.
         time: Their service time.
-        times: What it was fitted to.
     """
 
     name: str
     share: float
     time: Fit
-    times: Sample
 
 
 def names_of(requests: Columns) -> NDArray[np.object_]:
@@ -108,8 +106,7 @@ def fit_classes(
     found = []
     for done, name in enumerate(sorted(set(classes.values()))):
         rows = own == name
-        part = times.take(rows)
-        found.append(ClassFit(name, float(rows.mean()), fit(part, rng, bootstraps=bootstraps), part))
+        found.append(ClassFit(name, float(rows.mean()), fit(times.take(rows), rng, bootstraps=bootstraps)))
         if progress:
             progress(done + 1)
     return sorted(found, key=lambda one: -one.share)

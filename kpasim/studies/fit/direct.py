@@ -44,8 +44,7 @@ class Served:
     """What files say about service times.
 
     Attributes:
-        times: Service times of all requests, where types of machines are known those of the commonest one.
-        fit: Their distribution.
+        fit: The service time of all requests, where types of machines are known on the commonest one.
         classes: The same by class; empty where the files tell none apart.
         sharing: What requests that share a pod cost each other; ``None`` where no file says when each was worked on.
         told: Whether the files tell what sharing costs, or how many requests a container works on.
@@ -55,7 +54,6 @@ class Served:
         curves: Contention factors of each draw of ``fit``; empty where they are not drawn together.
     """
 
-    times: Sample
     fit: Fit
     classes: Sequence[ClassFit] = ()
     sharing: Sharing | None = None
@@ -144,7 +142,7 @@ def fit_service(
     resampled = sharing.resampled if sharing is not None and alone and any(sharing.slowdown) else None
     whole = fit(times, rng, bootstraps=0 if several else bootstraps, resampled=resampled)
     curves = sharing.curves if sharing is not None and resampled is not None and whole.draws else ()
-    return Served(times, whole, classes if several else [], sharing, told, load, factors, notes, curves)
+    return Served(whole, classes if several else [], sharing, told, load, factors, notes, curves)
 
 
 def _knows_pods(record: Record) -> bool:
@@ -219,7 +217,7 @@ def _load_stage(of_first: Floats, of_others: Floats, rng: np.random.Generator) -
     ]
     mean = max(float(of_first.mean() - of_others.mean()), 0.0)
     low, high = np.maximum(ends_90(means), 0.0)
-    time = Fit("constant", mean, len(of_first), 0, figures={"mean": (mean, float(low), float(high))})
+    time = Fit("constant", mean, Sample(of_first, of_first), figures={"mean": (mean, float(low), float(high))})
     return StageFit("load", "start", time, when="first-request")
 
 

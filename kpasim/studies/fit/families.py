@@ -136,8 +136,7 @@ class Fit:
     Attributes:
         family: Its name in model files, ``"constant"`` and ``"empirical"`` among them.
         time: What a model file holds: a mapping, or a duration in seconds.
-        size: Times in the sample.
-        censored: How many of them broke off.
+        times: The sample.
         bic: Bayesian information criterion of each family that was tried; the least one won.
         distance: Kolmogorov's distance between sample and fit.
         qq: Q-Q distance: the share by which a quantile of the fit differs most from that of the sample, and which.
@@ -147,8 +146,7 @@ class Fit:
 
     family: str
     time: Any
-    size: int
-    censored: int
+    times: Sample = field(repr=False, compare=False)
     bic: Mapping[str, float] = field(default_factory=dict)
     distance: float = 0.0
     qq: tuple[float, float] = (0.0, 0.5)
@@ -163,7 +161,7 @@ class Fit:
     @property
     def bad(self) -> bool:
         """Whether the fit is far from the sample, and by more than chance."""
-        return abs(self.qq[0]) > FAR_OFF and self.distance * math.sqrt(self.size) > CRITICAL_OF_A_FIT
+        return abs(self.qq[0]) > FAR_OFF and self.distance * math.sqrt(len(self.times)) > CRITICAL_OF_A_FIT
 
     def ppf(self, u: Floats) -> Floats:
         """Seconds for uniform numbers."""
@@ -188,7 +186,7 @@ def fit(
     alike = len(known) == 0 or np.ptp(known.middle) <= 1e-9 * max(1.0, float(known.middle.max(initial=0.0)))
     if alike and known.exact.all():
         value = float(np.median((known if len(known) else times).middle))
-        return Fit("constant", value, len(times), times.censored, figures={"p50": (value, value, value)})
+        return Fit("constant", value, times, figures={"p50": (value, value, value)})
     tried = {one.name: _search(one, times, one.start(times), 1e-6) for one in candidates(len(known))}
     size = len(times)
     bic = {name: len(point) * math.log(size) - 2.0 * found for name, (point, found) in tried.items()}
@@ -203,7 +201,7 @@ def fit(
         points = _of_intervals(times, rng, bootstraps)
         mapping, draws = LOGNORMAL.mapping(np.median(points, axis=0)), [LOGNORMAL.mapping(one) for one in points]
         figures = _figures(mapping, draws, _of_time)
-        return Fit(name, mapping, size, times.censored, bic, distance, _qq(times, mapping), figures, draws)
+        return Fit(name, mapping, times, bic, distance, _qq(times, mapping), figures, draws)
     # Resamples are too alike for the spread that they are to show: of lognormal times the posterior itself is known.
     known_posterior = resampled is None and times.exact.all()
     points = _posterior(tried[LOGNORMAL.name][0], size, rng, bootstraps) if known_posterior else []
@@ -219,7 +217,7 @@ def fit(
         for row, (other, again) in enumerate(zip(drawn, resampled, strict=True))
     ]
     figures = _figures(mapping, draws, _of_time)
-    return Fit(name, mapping, size, times.censored, bic, distance, _qq(times, mapping), figures, draws)
+    return Fit(name, mapping, times, bic, distance, _qq(times, mapping), figures, draws)
 
 
 def _posterior(point: Floats, size: int, rng: np.random.Generator, count: int) -> list[Floats]:
@@ -361,7 +359,7 @@ def _empirical(
     if len(values) > MOST_VALUES:
         values = np.quantile(values, (np.arange(MOST_VALUES) + 0.5) / MOST_VALUES)
     time = {"distribution": "empirical", "values": [round(float(value), 4) for value in values]}
-    return Fit("empirical", time, len(times), times.censored, bic, figures=figures)
+    return Fit("empirical", time, times, bic, figures=figures)
 
 
 def _survival(times: Sample) -> tuple[NDArray[np.intp], Floats]:

@@ -39,7 +39,6 @@ class StageFit:
         kind: Kind in the model.
         time: Its time.
         at_a_time: 1 where pods went through it one after the other, else 0.
-        times: What it was fitted to.
         when: When a pod goes through it, as in the model.
     """
 
@@ -47,7 +46,6 @@ class StageFit:
     kind: str
     time: Fit
     at_a_time: int = 0
-    times: Sample = NOTHING
     when: str = "before-ready"
 
 
@@ -133,8 +131,8 @@ def fit_starts(
             continue
         queue, gaps = _in_turn(turns) if place == 0 else (math.nan, both)
         in_turn = queue > TURNS_MARGIN
-        used = gaps if in_turn else both
-        stages.append(StageFit(name, name, fit(used, rng, bootstraps=bootstraps), int(in_turn), used))
+        time = fit(gaps if in_turn else both, rng, bootstraps=bootstraps)
+        stages.append(StageFit(name, name, time, int(in_turn)))
     return Starts(stages, restarts / (restarts + started) if restarts and started else None, notes)
 
 

@@ -1,8 +1,11 @@
 """A model from a report of hey alone: what was behind its lines is inferred by simulating the experiment many times."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -53,42 +56,6 @@ class Compared:
 
 
 @dataclass(frozen=True)
-class Inferred:
-    """What a report tells.
-
-    Attributes:
-        candidate: The candidate that was taken.
-        priors: Prior of each number in words.
-        values: Posterior draws of each number.
-        figures: Draws of what users ask for: ``service_p50_s``, ``service_p95_s``, ``service_spread_s`` (from the 5 %
-            to the 95 % quantile), ``service_mean_s``, ``start_mean_s`` (of a pod that waits for no other).
-        service: Service time as a model file has it, of the most central draw.
-        stages: Stages likewise.
-        posterior: The draws as a model file has them.
-        lines: Of each line of the report ``measured``, ``predicted``, ``lo``, ``hi`` and whether it was ``fitted``.
-        compared: All candidates that were tried, the best first.
-        unidentified: Numbers of which the report tells next to nothing.
-        notes: What a model file cannot hold.
-        tilt: KL divergence of the tilted posterior from the posterior; 0 without a tilt.
-        runs: How many runs were simulated.
-    """
-
-    candidate: shapes.Candidate
-    priors: Mapping[str, str]
-    values: Mapping[str, Floats]
-    figures: Mapping[str, Floats]
-    service: Mapping[str, Any]
-    stages: Sequence[Mapping[str, Any]]
-    posterior: Sequence[Mapping[str, Any]]
-    lines: Mapping[str, Mapping[str, Any]]
-    compared: Sequence[Compared]
-    unidentified: Sequence[str]
-    notes: Sequence[str]
-    tilt: float
-    runs: int
-
-
-@dataclass(frozen=True)
 class Asked:
     """How a report is to be explained.
 
@@ -112,8 +79,13 @@ class Asked:
     progress: Callable[[int, int], None] | None
 
 
-def explained(target: Target, experiment: Experiment, asked: Asked, starts: Sequence[StageFit] = ()) -> Inferred:
+def explained(
+    target: Target, experiment: Experiment, asked: Asked, starts: Sequence[StageFit] = ()
+) -> tuple[Attempt, list[Compared], int]:
     """The joint posterior of service time and cold start behind a report; of the first alone beside measured starts.
+
+    Returns:
+        The candidate that was taken, fitted; all that were tried, the best first; how many runs were simulated.
 
     Raises:
         RunError: The report is not one of this experiment, or no run resembles it.
@@ -135,21 +107,21 @@ def explained(target: Target, experiment: Experiment, asked: Asked, starts: Sequ
     )
     total = (len(wanted) if len(wanted) > 1 else 0) * short.runs + plan.runs
     counter = _Counter(total, asked.progress)
-    tried: list[tuple[float, _Attempt]] = []
+    tried: list[tuple[float, Attempt]] = []
     if len(wanted) > 1:
         for one in wanted:
-            attempt = _Attempt(target, experiment, one, replace(asked, reproduce=False), counter)
+            attempt = Attempt(target, experiment, one, replace(asked, reproduce=False), counter)
             attempt.fit(short)
             tried.append((attempt.score, attempt))
         tried.sort(key=lambda pair: -pair[0])
     chosen = tried[0][1].candidate if tried else wanted[0]
-    best = _Attempt(target, experiment, chosen, asked, counter)
+    best = Attempt(target, experiment, chosen, asked, counter)
     best.fit(plan)
     if not tried:
         tried = [(best.score, best)]
     counter.skip(total)
-    compared = [Compared(one.name, one.candidate.says, score, *one.hits) for score, one in tried]
-    return best.inferred(compared, counter.done)
+    compared = [Compared(one.candidate.name, one.candidate.says, score, *one.hits) for score, one in tried]
+    return best, compared, counter.done
 
 
 def equivalent(compared: Sequence[Compared]) -> list[str]:
@@ -198,14 +170,14 @@ def _plan(requests: int, effort: float) -> Plan:
     )
 
 
+@dataclass
 class _Counter:
     """Counts runs for a progress bar."""
 
-    def __init__(self, total: int, progress: Callable[[int, int], None] | None) -> None:
-        self.done = 0
-        self._shown = 0
-        self._total = total
-        self._progress = progress
+    total: int
+    progress: Callable[[int, int], None] | None
+    done: int = 0
+    shown: int = 0
 
     def add(self, runs: int) -> None:
         self.done += runs
@@ -213,22 +185,27 @@ class _Counter:
 
     def skip(self, runs: int) -> None:
         """Runs that turned out not to be needed."""
-        self._shown = min(self._shown + runs, self._total)
-        if self._progress:
-            self._progress(self._shown, self._total)
+        self.shown = min(self.shown + runs, self.total)
+        if self.progress:
+            self.progress(self.shown, self.total)
 
 
-class _Attempt:
-    """One candidate, fitted to the report."""
+class Attempt:
+    """One candidate, fitted to the report.
+
+    Attributes:
+        candidate: The candidate.
+        tilt: KL divergence of the tilted posterior from the posterior; 0 without a tilt.
+        score: See `Compared`.
+        lines: Of each line of the report ``measured``, ``predicted``, ``lo``, ``hi`` and whether it was ``fitted``.
+    """
 
     def __init__(
         self, target: Target, experiment: Experiment, candidate: shapes.Candidate, asked: Asked, counter: _Counter
     ) -> None:
         self.candidate = candidate
         self.tilt = 0.0
-        self._asked = asked
-        self.name = candidate.name
-        self._target, self._counter = target, counter
+        self._asked, self._target, self._counter = asked, target, counter
         report = target.report
         parameters = shapes.service_parameters(report.fastest, report.average, asked.service)
         self._simulator = Simulator(experiment, candidate, parameters, HORIZON * report.total, asked.seed)
@@ -240,8 +217,8 @@ class _Attempt:
         before, draws = self._counter.done, self._asked.draws
         self._posterior = self._infer(plan)
         self._counter.skip(plan.runs - (self._counter.done - before))
-        self.z = self._tilted(draws) if self._asked.reproduce else self._posterior.sample(draws, self._rng)
-        runs = self._simulator.execute(np.repeat(self.z, AGAIN, axis=0), 1 << 30, self._threads)
+        self._z = self._tilted(draws) if self._asked.reproduce else self._posterior.sample(draws, self._rng)
+        runs = self._simulator.execute(np.repeat(self._z, AGAIN, axis=0), 1 << 30, self._threads)
         self.score = _score(self._target, runs)
         self.lines = self._lines(runs)
 
@@ -301,70 +278,79 @@ class _Attempt:
         inside = [one["lo"] <= one["measured"] <= one["hi"] for one in self.lines.values()]
         return sum(inside), len(inside)
 
-    def inferred(self, compared: Sequence[Compared], runs: int) -> Inferred:
-        """Everything that is told of it."""
-        values = self._simulator.values(self.z)
-        time = shapes.service_time(values)
-        stages = self.candidate.times(values)
-        own = [one for one in stages if isinstance(one, shapes.Timing)]
-        start = np.sum([one.mean() for one in own], axis=0) if own else np.zeros(len(self.z))
-        figures = {
+    @cached_property
+    def values(self) -> dict[str, Floats]:
+        """Posterior draws of each number."""
+        return self._simulator.values(self._z)
+
+    @property
+    def priors(self) -> dict[str, str]:
+        """Prior of each number in words."""
+        return {one.name: one.says() for one in self._simulator.parameters}
+
+    @property
+    def unidentified(self) -> list[str]:
+        """Numbers of which the report tells next to nothing."""
+        spreads = zip(self._simulator.parameters, self._z.std(axis=0), strict=True)
+        return [one.name for one, spread in spreads if spread > 1.0 - LEARNED]
+
+    @property
+    def figures(self) -> dict[str, Floats]:
+        """Draws of what users ask for.
+
+        ``service_p50_s``, ``service_p95_s``, ``service_spread_s`` (from the 5 % to the 95 % quantile),
+        ``service_mean_s``, ``start_mean_s`` (of a pod that waits for no other; not of a start that was measured).
+        """
+        time = shapes.service_time(self.values)
+        found = {
             "service_p50_s": time.quantile(0.5),
             "service_p95_s": time.quantile(0.95),
             "service_spread_s": time.quantile(0.95) - time.quantile(0.05),
             "service_mean_s": time.mean(),
-            "start_mean_s": start,
         }
-        spread = self.z.std(axis=0)
-        names = [one.name for one in self._simulator.parameters]
-        # The draw nearest to the middle of all stands above them in the file.
-        central = int(np.argmin(np.sum(((self.z - np.median(self.z, axis=0)) / (spread + 1e-9)) ** 2, axis=1)))
-        stage_times = {
-            str(stage["name"]): timing
-            for stage, timing in zip(
-                (one for one in self.candidate.stages if "bandwidth" not in one), stages, strict=True
-            )
-        }
-        written = [_settings(time, stage_times, row) for row in range(len(self.z))]
-        return Inferred(
-            self.candidate,
-            {one.name: one.says() for one in self._simulator.parameters},
-            values,
-            figures if self.candidate.starts else {k: v for k, v in figures.items() if k != "start_mean_s"},
-            modelfile.written(_service(time, central)),
-            self._stages(stage_times, values, central),
-            written,
-            self.lines,
-            compared,
-            [name for name, one in zip(names, spread, strict=True) if one > 1.0 - LEARNED],
-            self._notes(values),
-            self.tilt,
-            runs,
-        )
+        own = [one.mean() for one in self._times.values() if isinstance(one, shapes.Timing)]
+        return found | ({"start_mean_s": np.sum(own, axis=0)} if self.candidate.starts else {})
 
-    def _stages(
-        self, times: Mapping[str, shapes.Timed], values: Mapping[str, Floats], row: int
-    ) -> list[dict[str, Any]]:
+    @property
+    def written(self) -> tuple[dict[str, Any], list[dict[str, Any]], list[dict[str, Any]]]:
+        """Service time and stages of the most central draw, and all draws, as a model file has them."""
+        # The draw nearest to the middle of all stands above them in the file.
+        apart = (self._z - np.median(self._z, axis=0)) / (self._z.std(axis=0) + 1e-9)
+        central = int(np.argmin(np.sum(apart**2, axis=1)))
+        time, times = shapes.service_time(self.values), self._times
+        draws = [_settings(time, times, row) for row in range(len(self._z))]
+        return modelfile.written(_service(time, central)), self._stages(central), draws
+
+    @property
+    def _times(self) -> dict[str, shapes.Timed]:
+        """Times of the stages by name, but for transfers, which have none of their own."""
+        names = [str(stage["name"]) for stage in self.candidate.stages if "bandwidth" not in stage]
+        return dict(zip(names, self.candidate.times(self.values), strict=True))
+
+    def _stages(self, row: int) -> list[dict[str, Any]]:
+        times = self._times
         found = []
         for stage in self.candidate.stages:
             one = dict(stage)
             if "bandwidth" in one:
-                alone_s = float(np.median(values["cold start"] * values["data's share"]))
+                alone_s = float(np.median(self.values["cold start"] * self.values["data's share"]))
                 one["bandwidth"] = {"size": "1G", "shared-bandwidth": f"{max(1, round(1e9 / alone_s / 1e3))}k"}
             elif isinstance(timing := times[str(one["name"])], shapes.Timing):
                 one["time"] = modelfile.written(_lognormal(timing, row))
             found.append(one)
         return found
 
-    def _notes(self, values: Mapping[str, Floats]) -> list[str]:
-        if self.name == "two-types":
-            slower = np.median(values["slowness of the second type"])
-            first = np.median(np.ceil(values["instances of the first type"]))
+    @property
+    def notes(self) -> list[str]:
+        """What a model file cannot hold."""
+        if self.candidate.name == "two-types":
+            slower = np.median(self.values["slowness of the second type"])
+            first = np.median(np.ceil(self.values["instances of the first type"]))
             return [
                 f"the second instance type takes {slower:.2f} times as long and {first:.0f} pods got one of the first: "
                 "write that into per-instance-type and into the stock of the experiment's cluster block"
             ]
-        if self.name == "shared-bandwidth":
+        if self.candidate.name == "shared-bandwidth":
             return ["the bandwidth is the posterior's median; draws vary all other numbers"]
         return []
 

@@ -150,7 +150,7 @@ def test_pods_of_other_workloads_stay_out(tmp_path):
 
     assert found.stages[-1].time.figures["p50"][0] == pytest.approx(30, abs=0.3)
     assert any("the 3 pods of sd are used, 5 pods of 1 other workload left out" in one for one in found.notes)
-    assert named.stages[-1].time.size == 5
+    assert len(named.stages[-1].time.times) == 5
 
 
 def test_starts_that_crashed_become_a_probability(tmp_path):
@@ -160,7 +160,7 @@ def test_starts_that_crashed_become_a_probability(tmp_path):
     found = fit_starts([record], 0.0, np.random.default_rng(0), bootstraps=0)
 
     assert found.crash_probability == pytest.approx(5 / 25)
-    assert found.stages[0].time.size == 15
+    assert len(found.stages[0].time.times) == 15
 
 
 def test_a_pod_that_never_became_ready_is_no_slow_start():
@@ -170,7 +170,7 @@ def test_a_pod_that_never_became_ready_is_no_slow_start():
     found = fit_starts([record], 0.0, np.random.default_rng(0))
 
     assert found.stages[0].time.figures["p95"][0] < 25.0
-    assert found.stages[0].time.censored == 1
+    assert found.stages[0].time.times.censored == 1
     assert any("1 pod never became ready, long after the others were" in one for one in found.notes)
 
 
@@ -205,7 +205,7 @@ def test_a_pod_whose_moments_are_not_in_order_is_left_out(tmp_path):
     pods = [pod(FIRST, name=f"sd-{place}", uid=f"u{place}") for place in range(3)]
     found = starts(tmp_path, [*pods, pod({**FIRST, "started": 60, "ready": 10}, name="sd-9", uid="u9")])
 
-    assert found.stages[-1].time.size == 3
+    assert len(found.stages[-1].time.times) == 3
     assert any("1 pod left out: its moments are not in order" in note for note in found.notes)
 
 
