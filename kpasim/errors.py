@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 
 def printable(text: str) -> str:
@@ -47,6 +48,11 @@ class FileError(KpasimError):
         self.path = str(path)
         self.problems = tuple(problems)
         super().__init__("\n".join(self._line(problem) for problem in self.problems))
+
+    @classmethod
+    def of(cls, path: str | Path, message: str, line: int | None = None, *, place: str = "") -> Self:
+        """The error for a file with one thing wrong, at a place inside it or as a whole."""
+        return cls(path, [Problem(place, message, line)])
 
     def _line(self, problem: Problem) -> str:
         where = self.path if problem.line is None else f"{self.path}:{problem.line}"

@@ -88,7 +88,7 @@ def _reader(path: Path, start: str) -> Callable[..., Record]:
         RecordError: There is none.
     """
     if not start.strip():
-        raise UnknownKindError(path, [Problem("", f"is empty (wanted: {KNOWN})")])
+        raise UnknownKindError.of(path, f"is empty (wanted: {KNOWN})")
     first_line = start.lstrip().partition("\n")[0].rstrip()
     if accesslogs.ENVOY.match(first_line) or accesslogs.COMMON.match(first_line):
         return accesslogs.read_access_log
@@ -96,7 +96,7 @@ def _reader(path: Path, start: str) -> Callable[..., Record]:
         return loadtools.read_ab_gnuplot
     refused = reports.refusal_of_text(start.lstrip())
     if refused is not None:
-        raise RecordError(path, [Problem("", refused, 1)])
+        raise RecordError.of(path, refused, 1)
     if start.lstrip()[0] in "{[":
         return _json_reader(path, start)
     if any(line.strip() == "Summary:" for line in start.split("\n")):
@@ -110,7 +110,7 @@ def _reader(path: Path, start: str) -> Callable[..., Record]:
         return loadtools.read_vegeta_csv
     if tabular.known_columns(first):
         return tabular.read_csv
-    raise UnknownKindError(path, [Problem("", f"no kind of file that is known ({KNOWN})", 1)])
+    raise UnknownKindError.of(path, f"no kind of file that is known ({KNOWN})", 1)
 
 
 def _json_reader(path: Path, start: str) -> Callable[..., Record]:
@@ -126,7 +126,7 @@ def _json_reader(path: Path, start: str) -> Callable[..., Record]:
             continue
     refused = reports.refusal_of_json(value)
     if refused is not None:
-        raise RecordError(path, [Problem("", refused, 1)])
+        raise RecordError.of(path, refused, 1)
     keys = set(value) if isinstance(value, dict) else set()
     if "DurationHistogram" in keys or '"DurationHistogram"' in text:
         return histograms.read_fortio
@@ -149,7 +149,7 @@ def _json_reader(path: Path, start: str) -> Callable[..., Record]:
         or any(f'"{key}"' in text for key in ("apiVersion", "object"))
     ):
         return kubectl.read_kubectl
-    raise RecordError(path, [Problem("", f"JSON of no kind that is known ({KNOWN})", 1)])
+    raise RecordError.of(path, f"JSON of no kind that is known ({KNOWN})", 1)
 
 
 def read_folder(path: Path, skip_bad: bool = False) -> Record:

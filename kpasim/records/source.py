@@ -77,7 +77,7 @@ def opened(path: Path) -> Iterator[IO[str]]:
                     yield text
     except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise RecordError(path, [Problem("", f"cannot be read: {reason}")]) from error
+        raise RecordError.of(path, f"cannot be read: {reason}") from error
 
 
 def _check_size(stream: IO[bytes], path: Path) -> None:
@@ -87,9 +87,7 @@ def _check_size(stream: IO[bytes], path: Path) -> None:
         size += len(chunk)
         if size > MAX_UNPACKED:
             limit = f"larger than {MAX_UNPACKED // 2**20} MiB once unpacked, the most that is read of a packed file"
-            raise RecordError(
-                path, [Problem("", f"{limit}; unpack it (plain files may have {MAX_BYTES // 2**20} MiB)")]
-            )
+            raise RecordError.of(path, f"{limit}; unpack it (plain files may have {MAX_BYTES // 2**20} MiB)")
     stream.seek(0)
 
 
@@ -188,4 +186,4 @@ def json_object(text: str) -> dict[str, Any]:
 
 def too_large(path: Path, limit: int) -> RecordError:
     """The error for a file beyond a limit."""
-    return RecordError(path, [Problem("", f"larger than {limit // 2**20} MiB, the most that is read; split it")])
+    return RecordError.of(path, f"larger than {limit // 2**20} MiB, the most that is read; split it")

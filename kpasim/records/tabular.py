@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from kpasim.errors import Problem, RecordError
+from kpasim.errors import RecordError
 from kpasim.records.record import (
     TIMES,
     Malformed,
@@ -104,7 +104,7 @@ def read_csv(path: Path, skip_bad: bool = False, columns: Mapping[str, str] | No
         unit_name = next((one for one in ("ms", "us") if median_s * UNITS[one] <= DOUBTFUL_S), "ns")
         hint = f"say --column unit={unit_name} if it is in {unit_name}"
         if median_s > IMPOSSIBLE_S:
-            raise RecordError(path, [Problem(name, f"durations of {median_s:.3g} are no seconds ({hint})", 1)])
+            raise RecordError.of(path, f"durations of {median_s:.3g} are no seconds ({hint})", 1, place=name)
         record.notes.append(
             f"Warning: durations of {median_s / 60:.3g} min (median): is column {name} really in seconds? "
             f"{hint[0].upper()}{hint[1:]}"
@@ -129,20 +129,18 @@ def _chosen(path: Path, header: list[str], given: Mapping[str, str]) -> dict[str
         if role == "unit":
             continue
         if role not in NAMES:
-            raise RecordError(path, [Problem("columns", f"no role {role!r} (there are {', '.join(NAMES)} and unit)")])
+            raise RecordError.of(path, f"no role {role!r} (there are {', '.join(NAMES)} and unit)", place="columns")
         if name not in header:
-            raise RecordError(
-                path, [Problem("columns", f"no column {name!r} (there are {', '.join(header)[:200]})", 1)]
-            )
+            raise RecordError.of(path, f"no column {name!r} (there are {', '.join(header)[:200]})", 1, place="columns")
         places[role] = (header.index(name), _plain(name)[1])
     if "unit" in given:
         if given["unit"] not in UNITS:
-            raise RecordError(path, [Problem("columns", f"no unit {given['unit']!r} (there are {', '.join(UNITS)})")])
+            raise RecordError.of(path, f"no unit {given['unit']!r} (there are {', '.join(UNITS)})", place="columns")
         if "duration" in places:
             places["duration"] = (places["duration"][0], UNITS[given["unit"]])
     if "start" not in places and "duration" not in places:
-        listed = ", ".join(header)[:200]
-        raise RecordError(path, [Problem("", f"no column for start or duration among {listed or 'none'} (name it)", 1)])
+        listed = ", ".join(header)[:200] or "none"
+        raise RecordError.of(path, f"no column for start or duration among {listed} (name it)", 1)
     return places
 
 

@@ -43,7 +43,7 @@ def page_of(folder: str | Path) -> str:
     found = read_object(path)
     missing = {"figures", "bins", "edges_s", "candidates"} - set(found)
     if missing:
-        raise RecordError(path, [Problem(sorted(missing)[0], "missing")])
+        raise RecordError.of(path, "missing", place=sorted(missing)[0])
     try:
         return backtest_page(found)
     except (LookupError, TypeError, AttributeError, ValueError, OverflowError) as error:

@@ -190,12 +190,12 @@ def read_run_folder(
     folder = Path(folder)
     if folder.is_dir() and not (folder / "run.json").exists():
         none = "cannot be read: No such file or directory (kpasim run --out and validate leave one)"
-        raise RecordError(folder / "run.json", [Problem("", none)])
+        raise RecordError.of(folder / "run.json", none)
     run = read_object(folder / "run.json")
     version = run.get("format")
     if version != FORMAT or isinstance(version, bool):
         wrong = f"must be {FORMAT}, the layout that this version reads (it is {json.dumps(version)})"
-        raise RecordError(folder / "run.json", [Problem("format", wrong)])
+        raise RecordError.of(folder / "run.json", wrong, place="format")
     tables = Tables()
     for table in fields(Tables):
         path = folder / f"{table.name}.csv"
@@ -240,7 +240,7 @@ def read_table(path: str | Path, table: str, skipped: list[Problem] | None = Non
     header, rows = _rows(path)
     missing = [name for name in REQUIRED[table] if name not in header]
     if missing:
-        raise RecordError(path, [Problem("", f"no column named {', '.join(missing)}", 1)])
+        raise RecordError.of(path, f"no column named {', '.join(missing)}", 1)
     problems = [
         Problem("", f"{len(row)} values where the header names {len(header)} columns", line)
         for line, row in rows.items()
@@ -276,7 +276,7 @@ def _rows(path: Path) -> tuple[list[str], dict[int, list[str]]]:
             header = [name.strip() for name in next(reader, [])]
             return header, {line: row for row, line in ((row, reader.line_num) for row in reader) if row}
         except (csv.Error, UnicodeDecodeError) as error:
-            raise RecordError(path, [Problem("", f"not a CSV file: {error}", reader.line_num + 1)]) from error
+            raise RecordError.of(path, f"not a CSV file: {error}", reader.line_num + 1) from error
 
 
 def shortened(problems: list[Problem]) -> list[Problem]:
@@ -353,7 +353,7 @@ def _opened(path: Path) -> Any:
     try:
         return open(path, encoding="utf-8-sig", newline="")
     except OSError as error:
-        raise RecordError(path, [Problem("", f"cannot be read: {error.strerror or error}")]) from error
+        raise RecordError.of(path, f"cannot be read: {error.strerror or error}") from error
 
 
 def read_object(path: Path) -> dict[str, Any]:
@@ -366,9 +366,9 @@ def read_object(path: Path) -> dict[str, Any]:
         with _opened(path) as file:
             value = json.load(file)
     except json.JSONDecodeError as error:
-        raise RecordError(path, [Problem("", f"not JSON: {error.msg}", error.lineno)]) from error
+        raise RecordError.of(path, f"not JSON: {error.msg}", error.lineno) from error
     except (UnicodeDecodeError, RecursionError, ValueError) as error:
-        raise RecordError(path, [Problem("", f"not JSON: {error}")]) from error
+        raise RecordError.of(path, f"not JSON: {error}") from error
     if not isinstance(value, dict):
-        raise RecordError(path, [Problem("", "must hold one JSON object", 1)])
+        raise RecordError.of(path, "must hold one JSON object", 1)
     return value

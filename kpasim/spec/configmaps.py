@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kpasim.errors import ExperimentError, Problem
+from kpasim.errors import ExperimentError
 from kpasim.spec import gotemplate, names
 from kpasim.spec.autoscaler import AutoscalerConfig, parse_config, read_data, reader, text_of
 from kpasim.spec.base import Lines, Place, line_of, mapping_of, problem_at, show, value_at
@@ -175,8 +175,7 @@ def read_config_map(path: str | Path, name: str) -> ConfigMap:
     chosen = next((one for one in maps if one.name == name), None) or next((one for one in maps if not one.name), None)
     if chosen is None:
         has = f"; it holds {', '.join(one.name for one in maps)}" if maps else ""
-        message = f"holds no ConfigMap {name} (kind: ConfigMap, metadata.name: {name}{has})"
-        raise ExperimentError(path, [Problem("", message, 1)])
+        raise ExperimentError.of(path, f"holds no ConfigMap {name} (kind: ConfigMap, metadata.name: {name}{has})", 1)
     return chosen._replace(name=name)
 
 
@@ -211,7 +210,7 @@ def read_cluster_config(paths: Iterable[str | Path]) -> ClusterFiles:
         if not (known or held or counts):
             has = f" (it holds {', '.join(one.name for one in maps)})" if maps else ""
             message = f"holds none of the ConfigMaps that matter{has}; wanted: {', '.join(CLUSTER_MAPS)}"
-            raise ExperimentError(path, [Problem("", message, 1)])
+            raise ExperimentError.of(path, message, 1)
         for one in known:
             before = found.get(one.name)
             if before is not None and one.data.items() <= before.data.items():

@@ -442,7 +442,7 @@ class Experiment(Spec):
             raise ExperimentError(where, problems_of(error, Experiment, raw, {}, within=(key,))) from None
 
     def _refused(self, path: str, message: str) -> ExperimentError:
-        return ExperimentError(self._path or "experiment", [Problem(path, message)])
+        return ExperimentError.of(self._path or "experiment", message, place=path)
 
 
 _ATTRIBUTES = {key_of(name): name for name in Experiment.model_fields}

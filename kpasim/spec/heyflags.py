@@ -3,7 +3,7 @@
 import shlex
 from typing import Any
 
-from kpasim.errors import ExperimentError, Problem
+from kpasim.errors import ExperimentError
 from kpasim.spec.goparse import parse_duration, parse_float, parse_int
 
 _WITH_VALUE = {"m", "A", "T", "d", "D", "H", "a", "x", "U", "o", "host", "cpus"}
@@ -25,14 +25,10 @@ def parse_hey(flags: str) -> dict[str, Any]:
     Raises:
         ExperimentError: A flag hey does not have, or a value it would refuse.
     """
-
-    def refused(flag: str, message: str) -> ExperimentError:
-        return ExperimentError("hey", [Problem(flag, message)])
-
     try:
         words = shlex.split(flags)
     except ValueError as err:
-        raise refused("", f"{flags!r} cannot be split into words ({err})") from None
+        raise ExperimentError.of("hey", f"{flags!r} cannot be split into words ({err})") from None
     workload: dict[str, Any] = {"kind": "hey"}
     if words[:1] == ["hey"]:
         words = words[1:]
@@ -45,16 +41,17 @@ def parse_hey(flags: str) -> dict[str, Any]:
             continue
         if name not in _READERS and name not in _WITH_VALUE:
             known = ", ".join(f"-{one}" for one in _READERS)
-            raise refused(f"-{name}", f"unknown flag ({known} matter here)")
+            raise ExperimentError.of("hey", f"unknown flag ({known} matter here)", place=f"-{name}")
         if not equals:
             if not words:
-                raise refused(f"-{name}", "has no value")
+                raise ExperimentError.of("hey", "has no value", place=f"-{name}")
             text = words.pop(0)
         if name in _READERS:
             key, parse, wanted = _READERS[name]
             try:
                 number = parse(text)
             except ValueError:
-                raise refused(f"-{name}", f"{text!r} is not right (must be {wanted})") from None
+                message = f"{text!r} is not right (must be {wanted})"
+                raise ExperimentError.of("hey", message, place=f"-{name}") from None
             workload[key] = number / 1e9 if name == "z" else number
     return workload

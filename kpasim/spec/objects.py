@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kpasim.errors import ExperimentError, Problem
+from kpasim.errors import ExperimentError
 from kpasim.spec.base import Place, line_of, mapping_of, show
 from kpasim.spec.yamlfile import Document, read_documents
 
@@ -119,12 +119,12 @@ def services_in(documents: list[Document], file: str, name: str = "") -> list[Ob
     found = objects_in(documents)
     services = [one for one in found if one.is_service]
     if not services:
-        raise ExperimentError(file, [Problem("", _none(found, documents), 1)])
+        raise ExperimentError.of(file, _none(found, documents), 1)
     if not name:
         return services
     chosen = [one for one in services if name in {one.name, f"{one.namespace or 'default'}/{one.name}"}]
     if not chosen:
-        raise ExperimentError(file, [Problem("", f"holds no Service {name} (it holds {_names(services)})", 1)])
+        raise ExperimentError.of(file, f"holds no Service {name} (it holds {_names(services)})", 1)
     return chosen
 
 
@@ -162,7 +162,7 @@ def one_service(path: str | Path) -> Object:
         same = len({reference(one) for one in services}) == 1
         way = "remove all but one" if same else f"name one: {file}#{reference(services[0])}"
         message = f"holds {len(services)} Services: {_names(services)} ({way})"
-        raise ExperimentError(file, [Problem("", message, services[1].line)])
+        raise ExperimentError.of(file, message, services[1].line)
     return services[0]
 
 

@@ -149,7 +149,7 @@ def read_value(name: str, text: str) -> Any:
     """
     documents = parse_documents(text, f"command line: {name}")
     if len(documents) > 1:
-        raise ExperimentError("command line", [Problem(name, f"{text!r} is more than one value")])
+        raise ExperimentError.of("command line", f"{text!r} is more than one value", place=name)
     return documents[0].data if documents else None
 
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, NamedTuple, get_args
 
-from kpasim.errors import ExperimentError, Problem
+from kpasim.errors import ExperimentError
 from kpasim.spec.base import Place, Spec, key_of, mapping_of, mappings_of, show, suggestion, value_at
 from kpasim.spec.goparse import parse_bool
 from kpasim.spec.objects import Object, objects_in, split_name
@@ -91,7 +91,7 @@ def scaling_in(documents: list[Document], path: str) -> dict[str, Any]:
         names = ", ".join(f"{one.kind} {one.name}" for one in found)
         more = f"holds {len(found)} autoscalers: {names} (name one: {file}#{found[0].name})" if found else ""
         called = f" called {name}" if name else ""
-        raise ExperimentError(file, [Problem("", more or _none(there, called), 1)])
+        raise ExperimentError.of(file, more or _none(there, called), 1)
     (scaler,) = found
     route = _pushed(scaler, "interceptorRoute")
     if not route:

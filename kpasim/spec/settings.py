@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from kpasim.errors import ExperimentError, FileError, Problem, RunError
+from kpasim.errors import ExperimentError, FileError, RunError
 from kpasim.spec.configmaps import ClusterConfig
 from kpasim.spec.manifest import ServiceManifest, setting_place, setting_value
 from kpasim.spec.yamlfile import parse_documents
@@ -68,7 +68,7 @@ def with_service_settings(
             place = setting_place(service, rest)
             edits.append((place, setting_value(place, value)))
         except ValueError as error:
-            raise RunError(_refusal(ExperimentError("", [Problem(path, str(error))]), settings, option)) from None
+            raise RunError(_refusal(ExperimentError.of("", str(error), place=path), settings, option)) from None
     try:
         cluster = cluster or ClusterConfig()
         return service.with_edits(edits, cluster.autoscaler, cluster.defaults)

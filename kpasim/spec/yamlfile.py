@@ -118,10 +118,6 @@ def read_text(path: str | Path) -> str:
     Raises:
         ExperimentError: Missing, a folder, not readable, too large, or not UTF-8 text.
     """
-
-    def refused(message: str, line: int | None = None) -> ExperimentError:
-        return ExperimentError(path, [Problem("", message, line)])
-
     try:
         if str(path) == "-":
             raw = _begin_of(sys.stdin.buffer)
@@ -129,20 +125,21 @@ def read_text(path: str | Path) -> str:
             with Path(path).open("rb") as file:
                 raw = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        raise refused("no such file") from None
+        raise ExperimentError.of(path, "no such file") from None
     except IsADirectoryError:
-        raise refused("is a folder (name a YAML file in it)") from None
+        raise ExperimentError.of(path, "is a folder (name a YAML file in it)") from None
     except (OSError, ValueError) as err:
         reason = err.strerror if isinstance(err, OSError) and err.strerror else str(err)
-        raise refused(f"cannot be read ({reason})") from None
+        raise ExperimentError.of(path, f"cannot be read ({reason})") from None
     if len(raw) > MAX_BYTES:
-        raise refused(f"is larger than {MAX_BYTES // 1_000_000} MB (a specification has a few kB)")
+        raise ExperimentError.of(path, f"is larger than {MAX_BYTES // 1_000_000} MB (a specification has a few kB)")
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as err:
-        raise refused("is not UTF-8 text", raw[: err.start].count(b"\n") + 1) from None
+        raise ExperimentError.of(path, "is not UTF-8 text", raw[: err.start].count(b"\n") + 1) from None
     if "\0" in text:
-        raise refused("is a binary file (a YAML file is text)", text.partition("\0")[0].count("\n") + 1)
+        line = text.partition("\0")[0].count("\n") + 1
+        raise ExperimentError.of(path, "is a binary file (a YAML file is text)", line)
     return text
 
 
@@ -161,16 +158,16 @@ def parse_documents(text: str, path: str | Path) -> list[Document]:
     try:
         return _documents(_composed(text), text, path)
     except _TooDeep as err:
-        raise ExperimentError(path, [Problem("", "is nested too deeply", err.args[0])]) from None
+        raise ExperimentError.of(path, "is nested too deeply", err.args[0]) from None
     except RecursionError:
-        raise ExperimentError(path, [Problem("", "is nested too deeply")]) from None
+        raise ExperimentError.of(path, "is nested too deeply") from None
     except _NOT_YAML as err:
         mark = getattr(err, "problem_mark", None) or getattr(err, "context_mark", None)
         reason = getattr(err, "problem", None) or str(err).partition("\n")[0] or type(err).__name__
         line = mark.line + 1 if mark else None
         if unrendered := template(text, line):
             raise ExperimentError(path, [unrendered]) from None
-        raise ExperimentError(path, [Problem("", f"is not YAML ({' '.join(str(reason).split())})", line)]) from None
+        raise ExperimentError.of(path, f"is not YAML ({' '.join(str(reason).split())})", line) from None
 
 
 @lru_cache(maxsize=4)
@@ -237,7 +234,7 @@ def only_mapping(documents: list[Document], path: str | Path, *, kind: str) -> D
         ExperimentError: None, several, or not a mapping.
     """
     if not documents:
-        raise ExperimentError(path, [Problem("", f"is empty ({kind} is a mapping of keys)", 1)])
+        raise ExperimentError.of(path, f"is empty ({kind} is a mapping of keys)", 1)
     if len(documents) > 1:
         of_kubernetes = any({"apiVersion", "kind"} <= mapping_of(one.data).keys() for one in documents)
         hint = f"; make one of a Service: kpasim manifest import {path} --out FILE" if of_kubernetes else ""

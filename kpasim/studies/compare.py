@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from kpasim.arrays import Floats
-from kpasim.errors import Problem, RecordError, RunError
+from kpasim.errors import RecordError, RunError
 from kpasim.results.intervals import holds
 from kpasim.results.states import successes_s
 from kpasim.results.summary import FAILED, Figures, flattened, spread, summarise
@@ -135,7 +135,7 @@ class Measured(NamedTuple):
         """
         if not Path(folder, "run.json").exists():
             wrong = "holds no run (no run.json)" if Path(folder).is_dir() else "no such folder"
-            raise RecordError(folder, [Problem("", f"{wrong}; kpasim run --out and kpasim validate leave one")])
+            raise RecordError.of(folder, f"{wrong}; kpasim run --out and kpasim validate leave one")
         run, tables, _ = read_run_folder(folder)
         return cls(run, tables, Path(folder))
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kpasim.arrays import Floats, Ints
-from kpasim.errors import Problem, RecordError
+from kpasim.errors import RecordError
 from kpasim.records.prometheus.observation import MARK, Observation
 from kpasim.records.prometheus.passages import Passage, Traffic, traffic
 from kpasim.spec.rates import Uniforms
@@ -102,13 +102,13 @@ def counts_of(workload: Observed) -> Counts:
     first_s, found = _read(workload.file, _stamp(workload), workload.revision)
     if not len(found.requests):
         of = f" of revision {workload.revision}" if workload.revision else ""
-        raise RecordError(workload.file, [Problem("", f"no request{of} was recorded")])
+        raise RecordError.of(workload.file, f"no request{of} was recorded")
     last_s = workload.duration_s if workload.duration_s is not None else np.inf
     begins_s = found.begin_s - first_s - workload.from_s
     ends_s = found.end_s - first_s - workload.from_s
     kept = (ends_s > MS_S) & (begins_s < last_s - MS_S)
     if not kept.any():
-        raise RecordError(workload.file, [Problem("", "no request in the stretch asked for")])
+        raise RecordError.of(workload.file, "no request in the stretch asked for")
     low_s, high_s = np.maximum(begins_s[kept], 0.0), np.minimum(ends_s[kept], last_s)
     return Counts(low_s / workload.speed, high_s / workload.speed, found.requests[kept], found.slot[kept])
 

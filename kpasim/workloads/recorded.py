@@ -58,7 +58,7 @@ def recording(workload: Replay | GenTD26) -> Recording:
         kept = kept[: workload.limit]
     if len(kept) == 0:
         seconds = f"{rows.sent_s[-1]:g} s long, the workload begins at {workload.from_s:g} s"
-        raise RecordError(workload.file, [Problem("", f"no request in the stretch asked for (it is {seconds})")])
+        raise RecordError.of(workload.file, f"no request in the stretch asked for (it is {seconds})")
     return Recording(
         start_s[kept] / workload.speed,
         rows.service_s[kept] if len(rows.service_s) else rows.service_s,
@@ -80,16 +80,16 @@ def _of_tool(file: str, stamp: int, function: str | None, service: str | None, c
         return None
     what = f"is read as {record.kind}"
     if service:
-        raise RecordError(file, [Problem("", f"{what}, which has durations of responses, not service times")])
+        raise RecordError.of(file, f"{what}, which has durations of responses, not service times")
     requests = record.requests
     if record.kind == "azure-2019":
         sent_s = np.repeat(record.counts["t_s"], record.counts["count"])
         return Recording(sent_s - sent_s[:1], np.zeros(0), (), 60.0) if len(sent_s) else None
     start_s = requests.get("start_s", np.zeros(0))
     if len(start_s) == 0 or np.isnan(start_s).any():
-        raise RecordError(file, [Problem("", f"{what}, which does not say when requests were sent")])
+        raise RecordError.of(file, f"{what}, which does not say when requests were sent")
     if class_ and class_ not in requests:
-        raise RecordError(file, [Problem("", f"no column {class_!r} ({what}; leave class out)")])
+        raise RecordError.of(file, f"no column {class_!r} ({what}; leave class out)")
     order = np.argsort(start_s, kind="stable")
     classes = tuple(requests[class_][order].tolist()) if class_ else ()
     return Recording(start_s[order] - start_s.min(), np.zeros(0), classes, record.grain_s)
@@ -117,7 +117,7 @@ def _rows(file: str, stamp: int, arrival: str, service: str | None, class_: str 
     if malformed.count:
         raise RecordError(file, malformed.problems)
     if not times:
-        raise RecordError(file, [Problem("", "no row below the header")])
+        raise RecordError.of(file, "no row below the header")
     start_s = np.asarray(times) - min(times)
     order = np.argsort(start_s, kind="stable")
     return Recording(
@@ -139,7 +139,7 @@ def _cells(file: str, wanted: list[str], malformed: Malformed) -> Iterator[tuple
                 raise RecordError(file, [Problem("", f"no column {name!r} (there are {there})", 1) for name in missing])
             places = [header.index(name) for name in wanted]
         elif count > MOST_ROWS:
-            raise RecordError(file, [Problem("", f"more than {MOST_ROWS:,} rows (split the file)")])
+            raise RecordError.of(file, f"more than {MOST_ROWS:,} rows (split the file)")
         elif len(row) != len(header):
             malformed.add(line, Problem("", f"{len(row)} values where the header names {len(header)} columns"))
         else:

@@ -75,8 +75,7 @@ def _answers(path: Path) -> list[Served]:
         try:
             value, place = _DECODER.raw_decode(text, place)
         except (ValueError, RecursionError) as error:
-            line = getattr(error, "lineno", None)
-            raise RecordError(path, [Problem("", f"not JSON: {error}", line)]) from None
+            raise RecordError.of(path, f"not JSON: {error}", getattr(error, "lineno", None)) from None
         place = _BETWEEN.match(text, place).end()  # type: ignore[union-attr]
         parts = value if isinstance(value, list) else [value]
         series = [part for part in parts if isinstance(part, dict) and "metric" in part]
@@ -85,7 +84,7 @@ def _answers(path: Path) -> list[Served]:
             answers.append({"data": {"resultType": "matrix", "result": series}})
         for answer in answers:
             if said := warnings_of(answer):
-                raise RecordError(path, [Problem("warnings", f"the server warned: {said[0]}; samples may be missing")])
+                raise RecordError.of(path, f"the server warned: {said[0]}; samples may be missing", place="warnings")
             bare = isinstance(answer, dict) and "resultType" in answer
             result += from_answer({"data": answer} if bare else answer, path)
     return result
@@ -99,14 +98,14 @@ def from_answer(answer: Any, path: str | Path) -> list[Served]:
     """
     try:
         if answer.get("status") == "error":
-            raise RecordError(path, [Problem("error", f"the server's answer was {answer.get('error')}")])
+            raise RecordError.of(path, f"the server's answer was {answer.get('error')}", place="error")
         if answer.get("isPartial"):
             message = "the answer is partial, as a storage node was away: counts would be wrong (ask again)"
-            raise RecordError(path, [Problem("isPartial", message)])
+            raise RecordError.of(path, message, place="isPartial")
         data = answer["data"]
         if data["resultType"] != "matrix":
             message = f"must be matrix (it is {shown(data['resultType'])}): ask query_range, or query for METRIC[7d]"
-            raise RecordError(path, [Problem("data.resultType", message)])
+            raise RecordError.of(path, message, place="data.resultType")
         return [
             Served({str(k): str(v) for k, v in one["metric"].items()}, *_columns(one["values"]))
             for one in data["result"]
@@ -114,7 +113,7 @@ def from_answer(answer: Any, path: str | Path) -> list[Served]:
         ]
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         message = f"is no answer of Prometheus' API that can be read ({type(error).__name__}: {error})"
-        raise RecordError(path, [Problem("", message)]) from None
+        raise RecordError.of(path, message) from None
 
 
 def warnings_of(answer: Any) -> list[str]:
@@ -184,7 +183,7 @@ def _text(path: Path, form: re.Pattern[str]) -> list[Served]:
     if not result:
         kinds = "an answer of Prometheus' API (JSON), OpenMetrics text with time stamps, or a dump of promtool"
         first = malformed.problems[0] if malformed.count else Problem("", "no sample in it")
-        raise RecordError(path, [Problem(first.place, f"{first.message}; wanted: {kinds}", first.line)])
+        raise RecordError.of(path, f"{first.message}; wanted: {kinds}", first.line, place=first.place)
     if malformed.count:
         raise RecordError(path, malformed.problems[:3])
     return result

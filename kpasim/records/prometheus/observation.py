@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 
 from kpasim.arrays import Floats
-from kpasim.errors import Problem, RecordError
+from kpasim.errors import RecordError
 from kpasim.results import folders
 from kpasim.results.files import atomic_write, write_json
 
@@ -281,16 +281,16 @@ class Observation:
         place = Path(folder)
         for name in (MARK, LABELS, SAMPLES):
             if not (place / name).is_file():
-                raise RecordError(place, [Problem("", f"is no observation: it has no {name} (kpasim observe)")])
+                raise RecordError.of(place, f"is no observation: it has no {name} (kpasim observe)")
         try:
             about = json.loads((place / MARK).read_text(encoding="utf-8"))
             if not isinstance(about, dict) or about.pop("format", None) != FORMAT:
-                raise RecordError(place / MARK, [Problem("format", f"must be {FORMAT} (observe again)")])
+                raise RecordError.of(place / MARK, f"must be {FORMAT} (observe again)", place="format")
             labels = pq.read_table(place / LABELS).to_pydict()
             samples = pq.read_table(place / SAMPLES)
             count, total = about.pop("series"), about.pop("samples")
             if (count, total) != (len(labels["series"]), len(samples)):
-                raise RecordError(place, [Problem("", "its files are not of one observation (observe again)")])
+                raise RecordError.of(place, "its files are not of one observation (observe again)")
             ends = np.cumsum(np.bincount(samples["series"].to_numpy(), minlength=count))
             times, values = samples["t_s"].to_numpy(), samples["value"].to_numpy()
             series = tuple(
@@ -308,10 +308,9 @@ class Observation:
             about["missing"], about["notes"] = tuple(about["missing"]), tuple(about["notes"])
             return cls(series=series, **about)
         except OSError as error:
-            raise RecordError(place, [Problem("", f"cannot be read: {_in_a_line(error.strerror or error)}")]) from None
+            raise RecordError.of(place, f"cannot be read: {_in_a_line(error.strerror or error)}") from None
         except (ValueError, KeyError, TypeError, pa.ArrowException) as error:
-            message = f"is no observation that can be read: {_in_a_line(error)}"
-            raise RecordError(place, [Problem("", message)]) from None
+            raise RecordError.of(place, f"is no observation that can be read: {_in_a_line(error)}") from None
 
 
 _ATTRIBUTES = ("revision", "pod", "instance")

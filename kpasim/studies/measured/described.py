@@ -11,7 +11,7 @@ from kpasim.engines.lower import KUBELET_PERIOD_S
 from kpasim.engines.machines import nanoseconds
 from kpasim.engines.params import AT_ONCE, SECOND_NS, TICK_NS
 from kpasim.engines.sampling import Recorded
-from kpasim.errors import Problem, RecordError
+from kpasim.errors import RecordError
 from kpasim.results.tables import Tables
 from kpasim.spec.experiment import Experiment, from_mapping
 
@@ -42,7 +42,7 @@ def experiment_of(run: Mapping[str, Any], tables: Tables, *, base: Path = Path()
         else:
             data = _described(run, tables)
     except KeyError as missing:
-        raise RecordError(base / "run.json", [Problem(str(missing.args[0]), "missing")]) from None
+        raise RecordError.of(base / "run.json", "missing", place=str(missing.args[0])) from None
     return from_mapping(data, base=base, path=name_of(run))
 
 
