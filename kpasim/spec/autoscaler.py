@@ -19,7 +19,7 @@ from pydantic import Field, WithJsonSchema
 
 from kpasim.errors import ExperimentError, Problem
 from kpasim.policy import targets
-from kpasim.spec.base import Lines, Place, Spec, problem_at, show, suggestion, unknown_key
+from kpasim.spec.base import Lines, Place, Spec, problem_at, show, suggestion, unknown
 from kpasim.spec.goparse import format_float, parse_bool, parse_duration, parse_float, parse_int
 from kpasim.spec.quantities import DURATION_PATTERN, duration_text
 from kpasim.spec.yamlfile import names_of
@@ -307,7 +307,7 @@ def read_data(
             except ValueError as err:
                 found.append((key, str(err)))
         elif strict and key != "_example":
-            found.append((key, unknown_key(key, readers)))
+            found.append((key, unknown("key", key, readers)))
     found += faults(values)
     if found:
         order = {key: number for number, key in enumerate(data)}

@@ -38,16 +38,6 @@ def key_of(name: str) -> str:
     return name.removesuffix("_s").replace("_", "-")
 
 
-class _Nameable(typing.Protocol):
-    """Something with a name."""
-
-    @property
-    def name(self) -> str: ...
-
-
-_Named = typing.TypeVar("_Named", bound=_Nameable)
-
-
 class Spec(BaseModel):
     """A mapping in a file: keys in kebab-case, unknown ones refused, values fixed once read."""
 
@@ -68,8 +58,8 @@ def wrong(reason: str) -> PydanticCustomError:
     return PydanticCustomError("kpasim", "{reason}", {"reason": reason})
 
 
-def names_differ(members: tuple[_Named, ...]) -> tuple[_Named, ...]:
-    """Refuse a list two members of which have one name; for use as a field validator."""
+def names_differ(members: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Refuse a list two members of which have one ``name``; for use as a field validator."""
     names = [one.name for one in members]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
@@ -181,10 +171,10 @@ def suggestion(word: str, known: Iterable[str]) -> str:
     return f"one of {', '.join(words)}" if 0 < len(words) <= 24 else ""
 
 
-def unknown_key(word: str, known: Iterable[str]) -> str:
-    """What to say about a key that nothing reads."""
+def unknown(what: str, word: str, known: Iterable[str]) -> str:
+    """What to say about a key, a field or a setting that nothing reads."""
     hint = suggestion(word, known)
-    return f"unknown key ({hint})" if hint else "unknown key"
+    return f"unknown {what} ({hint})" if hint else f"unknown {what}"
 
 
 def problems_of(
@@ -239,8 +229,6 @@ def _locate(loc: Sequence[str | int], model: type[Spec], data: object) -> tuple[
 
 def _specs_in(annotation: Any) -> list[type[Spec]]:
     """The file models that a type is made of."""
-    if isinstance(annotation, typing.TypeAliasType if hasattr(typing, "TypeAliasType") else ()):
-        return _specs_in(annotation.__value__)
     if isinstance(annotation, type) and issubclass(annotation, Spec):
         return [annotation]
     return [spec for part in typing.get_args(annotation) for spec in _specs_in(part)]
@@ -260,6 +248,11 @@ def show(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
+def not_right(value: object, wanted: str) -> str:
+    """What to say about a value that is none of those which may stand at its place."""
+    return f"{show(value)} is not right (must be {wanted})"
+
+
 _BOUNDS = {
     "greater_than_equal": ("ge", "at least"),
     "greater_than": ("gt", "above"),
@@ -267,17 +260,12 @@ _BOUNDS = {
     "less_than": ("lt", "below"),
 }
 _WANTED = {
-    "int_type": "a whole number",
-    "int_from_float": "a whole number",
+    **dict.fromkeys(("int_type", "int_from_float"), "a whole number"),
     "float_type": "a number",
     "bool_type": "true or false",
     "string_type": "text; put it in quotes",
-    "dict_type": "a mapping (key: value)",
-    "mapping_type": "a mapping (key: value)",
-    "model_type": "a mapping (key: value)",
-    "model_attributes_type": "a mapping (key: value)",
-    "list_type": "a list",
-    "tuple_type": "a list",
+    **dict.fromkeys(("dict_type", "mapping_type", "model_type", "model_attributes_type"), "a mapping (key: value)"),
+    **dict.fromkeys(("list_type", "tuple_type"), "a list"),
     "finite_number": "a finite number",
 }
 _SHAPES = {"kind": "hey, poisson, steps or replay", "distribution": "lognormal, uniform, gamma or empirical"}
@@ -290,7 +278,7 @@ def _message(details: ErrorDetails, place: Place, known: list[str]) -> str:
     value = details.get("input")
     context = details.get("ctx", {})
     if kind == "extra_forbidden":
-        return unknown_key(str(place[-1]), known)
+        return unknown("key", str(place[-1]), known)
     if kind == "missing":
         return "is missing"
     if kind == "kpasim":
@@ -310,7 +298,7 @@ def _message(details: ErrorDetails, place: Place, known: list[str]) -> str:
         word = str(context["discriminator"]).strip("'")
         return f"{word} is missing ({word}: {_SHAPES[word]}, for example)"
     if kind in _WANTED:
-        return f"{show(value)} is not right (must be {_WANTED[kind]})"
+        return not_right(value, _WANTED[kind])
     if kind == "too_short":
         return f"has {context['actual_length']} entries (at least {context['min_length']})"
     if kind == "too_long":

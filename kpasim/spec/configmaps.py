@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from kpasim.errors import ExperimentError
 from kpasim.spec import gotemplate, names
 from kpasim.spec.autoscaler import AutoscalerConfig, parse_config, read_data, reader, text_of
-from kpasim.spec.base import Lines, Place, line_of, mapping_of, problem_at, show, value_at
+from kpasim.spec.base import Lines, Place, line_of, mapping_of, not_right, problem_at, show, value_at
 from kpasim.spec.goparse import format_float, parse_bool, parse_duration, parse_int
 from kpasim.spec.objects import Object, objects_in
 from kpasim.spec.operator import KNATIVE_SERVING, activators_place
@@ -148,7 +148,7 @@ def _config_maps(one: Object) -> Iterator[ConfigMap]:
     def data_at(place: Place) -> dict[str, Any]:
         value = value_at(one.data, place)
         if value is not None and not isinstance(value, dict):
-            raise one.error(place, f"{show(value)} is not right (must be a mapping)")
+            raise one.error(place, not_right(value, "a mapping"))
         return value or {}
 
     if one.kind == "ConfigMap":

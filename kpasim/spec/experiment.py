@@ -35,11 +35,11 @@ from kpasim.spec.base import (
     Spec,
     key_of,
     line_of,
+    not_right,
     problem_at,
     problems_of,
     raise_all,
     replaced,
-    show,
     suggestion,
     validate,
     value_at,
@@ -613,7 +613,7 @@ def _cluster_config(data: Mapping[str, Any], base: Path, document: Document) -> 
     value = data.get(key)
     named = [value] if isinstance(value, str) else [] if value is None else value
     if not isinstance(named, list | tuple) or not all(isinstance(one, str) for one in named):
-        raise document.error((key,), f"{show(value)} is not right (must be a file, or a list of files)")
+        raise document.error((key,), not_right(value, "a file, or a list of files"))
     for one in named:
         _must_exist(base / one, key, document)
     found = read_cluster_config(base / one for one in named)
@@ -639,9 +639,7 @@ def _config_map(value: Any, name: str, base: Path, document: Document) -> Config
     if value is None:
         return ConfigMap(name, {}, {}, document, (name,))
     if not isinstance(value, Mapping):
-        raise document.error(
-            (name,), f"{show(value)} is not right (must be a ConfigMap file, or its data as a mapping)"
-        )
+        raise document.error((name,), not_right(value, "a ConfigMap file, or its data as a mapping"))
     return ConfigMap(name, dict(value), {}, document, (name,))
 
 
@@ -658,9 +656,7 @@ def _service(
     if isinstance(value, Mapping):
         return service_of(value, config, defaults, source=document, prefix=("service",))
     if not isinstance(value, str):
-        raise document.error(
-            ("service",), f"{show(value)} is not right (must be a manifest file, or the manifest itself)"
-        )
+        raise document.error(("service",), not_right(value, "a manifest file, or the manifest itself"))
     file, name = split_name(base / value)
     _must_exist(Path(file), "service", document)
     return read_service(f"{file}#{name}" if name else file, config, defaults)
@@ -670,7 +666,7 @@ def _model(value: Any, base: Path, document: Document) -> tuple[ServiceModel, Ma
     if isinstance(value, Mapping):
         return validate(ServiceModel, value, document.path, document.lines, ("model",)), value
     if not isinstance(value, str):
-        raise document.error(("model",), f"{show(value)} is not right (must be a name, a file, or the model itself)")
+        raise document.error(("model",), not_right(value, "a name, a file, or the model itself"))
     path = find_model(value, base)
     if path is None:
         known = sorted({one.stem for folder in _model_folders(base) for one in folder.glob("*.yaml")})

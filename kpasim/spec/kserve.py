@@ -11,7 +11,7 @@ from typing import Any
 
 from kpasim.spec import servingruntime
 from kpasim.spec.autoscaler import KPA, PREFIX, SPELLINGS, annotation_key
-from kpasim.spec.base import Place, list_of, mapping_of, show, suggestion, value_at
+from kpasim.spec.base import Place, list_of, mapping_of, not_right, show, unknown, value_at
 from kpasim.spec.configmaps import KServeConfig
 from kpasim.spec.goparse import parse_int
 from kpasim.spec.kserverules import AUTOSCALER, COUNTS, FRAMEWORKS, SERVING_CONTAINER, faults, whole
@@ -125,8 +125,7 @@ class InferenceService:
         if name.startswith("annotations."):
             return self._annotation_place(name.removeprefix("annotations."))
         if field_name != name:
-            hint = suggestion(field_name, FIELDS)
-            raise ValueError(f"unknown setting ({hint})" if hint else "unknown setting")
+            raise ValueError(unknown("setting", field_name, FIELDS))
         raise KeyError(name)
 
     def _annotation_place(self, name: str) -> Place:
@@ -234,8 +233,7 @@ def _is_standard(data: Mapping[str, Any], config: KServeConfig) -> bool:
     for place in (("metadata",), ("spec",), PREDICTOR, *ANNOTATIONS):
         found = value_at(data, place)
         if not isinstance(found, Mapping) and not (found is None and place in ANNOTATIONS):
-            missing = "is missing" if found is None else f"{show(found)} is not right (must be a mapping)"
-            raise NotSimulatedError(place, missing)
+            raise NotSimulatedError(place, "is missing" if found is None else not_right(found, "a mapping"))
     mode = deployment_mode(data, config)
     if mode not in KNATIVE_MODES | _RAW:
         message = f"has deploymentMode {mode}, which Knative does not scale (must be Knative)"
@@ -294,12 +292,11 @@ def _cpu_percent(metrics: Any) -> float:
         message = f"{show(kind)} is not read by an HPA of KServe (must be Resource; or autoscalerClass keda)"
         raise NotSimulatedError((*place, "type"), message)
     if name != "cpu":
-        message = f"{show(name)} is not simulated in Standard mode (must be cpu)"
-        raise NotSimulatedError((*place, "resource", "name"), message)
+        raise NotSimulatedError.of((*place, "resource", "name"), name, "cpu", " in Standard mode")
     percent = value_at(one, ("resource", "target", "averageUtilization"))
     if not isinstance(percent, int | None) or isinstance(percent, bool):
-        message = f"{show(percent)} is not right (must be a whole number)"
-        raise NotSimulatedError((*place, "resource", "target", "averageUtilization"), message)
+        at = (*place, "resource", "target", "averageUtilization")
+        raise NotSimulatedError(at, not_right(percent, "a whole number"))
     return float(percent or 80)
 
 
@@ -324,12 +321,10 @@ def _standard_keda(predictor: Mapping[str, Any], config: KServeConfig) -> dict[s
     first, place = _only_metric(value_at(predictor, ("autoScaling", "metrics")))
     source = {"External": "external", "PodMetric": "podmetric"}.get(str(first.get("type")))
     if source is None:
-        message = f"{show(first.get('type'))} is not simulated with KEDA (must be External or PodMetric)"
-        raise NotSimulatedError((*place, "type"), message)
+        raise NotSimulatedError.of((*place, "type"), first.get("type"), "External or PodMetric", " with KEDA")
     over_time = value_at(first, (source, "metric", "operationOverTime"))
     if over_time not in {None, "last_one"}:
-        message = f"{show(over_time)} is not simulated (must be last_one)"
-        raise NotSimulatedError((*place, source, "metric", "operationOverTime"), message)
+        raise NotSimulatedError.of((*place, source, "metric", "operationOverTime"), over_time, "last_one")
     least = max(_count(predictor, "minReplicas", 1), 0)
     windows: dict[str, Any] = {}
     of_the_cluster = dict(config.keda_windows_s)

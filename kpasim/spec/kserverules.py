@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kpasim.spec.autoscaler import HPA, SPELLINGS
-from kpasim.spec.base import Place, list_of, mapping_of, mappings_of, show, value_at
+from kpasim.spec.base import Place, list_of, mapping_of, mappings_of, not_right, show, value_at
 
 STOP = "serving.kserve.io/stop"
 AUTOSCALER = "serving.kserve.io/autoscalerClass"
@@ -108,7 +108,7 @@ def _counts(spec: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
     for key in COUNTS:
         value = whole(spec.get(key))
         if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
-            yield (key,), f"{show(value)} is not right (must be a whole number)"
+            yield (key,), not_right(value, "a whole number")
         elif value is not None and value < 0:
             yield (key,), f"{value} is negative (must be at least 0)"
         elif key == "canaryTrafficPercent" and value is not None and value > 100:
@@ -125,7 +125,7 @@ def _logger(spec: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
     if not isinstance(logger, Mapping):
         return
     if logger.get("mode") not in _LOGS:
-        yield ("logger", "mode"), f"{show(logger.get('mode'))} is not right (must be {', '.join(_LOGS)})"
+        yield ("logger", "mode"), not_right(logger.get("mode"), ", ".join(_LOGS))
     storage = logger.get("storage")
     if isinstance(storage, Mapping):
         missing = [key for key in ("path", "parameters", "key") if storage.get(key) is None]
@@ -202,7 +202,7 @@ def _hpa_metric(spec: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
     for index, one in enumerate(list_of(mapping_of(spec.get("autoScaling")).get("metrics"))):
         place: Place = ("autoScaling", "metrics", index)
         if not isinstance(one, Mapping):
-            yield place, f"{show(one)} is not right (must be a mapping)"
+            yield place, not_right(one, "a mapping")
         elif one.get("type") != "Resource":
             yield (*place, "type"), f"{show(one.get('type'))} is not a metric of KServe's HPA (must be Resource)"
         elif one.get("resource") is None:

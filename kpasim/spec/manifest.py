@@ -28,7 +28,7 @@ from kpasim.spec.autoscaler import (
     resolve,
     text_of,
 )
-from kpasim.spec.base import Place, dotted, line_of, list_of, mapping_of, replaced, show, suggestion, value_at
+from kpasim.spec.base import Place, dotted, line_of, list_of, mapping_of, replaced, show, unknown, value_at
 from kpasim.spec.configmaps import ClusterConfig, Defaults, not_text
 from kpasim.spec.kserve import ANNOTATIONS, InferenceService, inference_service
 from kpasim.spec.objects import Object, is_service, one_service
@@ -294,8 +294,7 @@ def _knative_place(service: ServiceManifest, name: str) -> Place:
     if head == "readinessProbe" and rest in PROBE_FIELDS:
         return (*TEMPLATE_SPEC, "containers", _main(service.data["spec"]["template"]["spec"]["containers"]), head, rest)
     known = ["annotations.max-scale", *POD_FIELDS, *(f"readinessProbe.{word}" for word in PROBE_FIELDS)]
-    hint = suggestion(name, known)
-    raise ValueError(f"unknown setting ({hint})" if hint else "unknown setting")
+    raise ValueError(unknown("setting", name, known))
 
 
 def setting_value(place: Place, value: Any) -> Any:

@@ -9,7 +9,7 @@ Source:
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from kpasim.spec.base import Place, list_of, mapping_of, show, value_at
+from kpasim.spec.base import Place, list_of, mapping_of, not_right, value_at
 from kpasim.spec.objects import Object
 from kpasim.spec.yamlfile import names_of
 
@@ -65,7 +65,7 @@ def activators_in(objects: Iterable[Object]) -> int | None:
         if place is None or value is None:
             continue
         if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _MOST:
-            raise one.error(place, f"{show(value)} is not right (must be a whole number in [0, {_MOST}])")
+            raise one.error(place, not_right(value, f"a whole number in [0, {_MOST}]"))
         found = max(found or 1, value)
     return found
 

@@ -15,10 +15,10 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple, Self, get_args
 
 from kpasim.errors import ExperimentError
-from kpasim.spec.base import Place, Spec, key_of, mapping_of, mappings_of, show, suggestion, value_at
+from kpasim.spec.base import Place, Spec, key_of, mapping_of, mappings_of, not_right, show, unknown, value_at
 from kpasim.spec.goparse import parse_bool
 from kpasim.spec.objects import Object, objects_in, split_name
 from kpasim.spec.quantities import amount
@@ -56,6 +56,11 @@ class NotSimulatedError(ValueError):
     def __init__(self, place: Place, message: str) -> None:
         super().__init__(message)
         self.place = place
+
+    @classmethod
+    def of(cls, place: Place, value: Any, wanted: str, where: str = "") -> Self:
+        """The error for a value of which others are simulated, or others ``where`` it is."""
+        return cls(place, f"{show(value)} is not simulated{where} (must be {wanted})")
 
 
 def is_scaler_file(value: Any) -> bool:
@@ -208,12 +213,9 @@ def _hpa_metric(metrics: Any, place: Place) -> dict[str, Any]:
     aim = (*at, key, "target")
     if kind in {"Resource", "ContainerResource"}:
         if source.get("name") != "cpu":
-            what = show(source.get("name"))
-            raise NotSimulatedError((*at, key, "name"), f"{what} is not simulated (must be cpu)")
+            raise NotSimulatedError.of((*at, key, "name"), source.get("name"), "cpu")
         if target.get("type") != "Utilization":
-            raise NotSimulatedError(
-                (*aim, "type"), f"{show(target.get('type'))} of cpu is not simulated (must be Utilization)"
-            )
+            raise NotSimulatedError.of((*aim, "type"), target.get("type"), "Utilization", " of cpu")
         return {"metric": "cpu", "target": float(_count(target, (*aim, "averageUtilization"), least=1))}
     named = str(_mapping(source, (*at, key, "metric"), required=True).get("name") or "")
     types = ("AverageValue",) if kind == "Pods" else ("AverageValue", "Value")
@@ -222,7 +224,7 @@ def _hpa_metric(metrics: Any, place: Place) -> dict[str, Any]:
     metric = metric_of_name(named, (*at, key, "metric", "name"))
     number = number_of(target.get(value), (*aim, value), positive=True)
     if metric == "utilization" and number <= 1:
-        raise NotSimulatedError((*aim, value), f"{show(target[value])} is not right (must be percent, above 1)")
+        raise NotSimulatedError((*aim, value), not_right(target[value], "percent, above 1"))
     return {"metric": metric, "metric-type": kind, "target-type": target_type, "target": number}
 
 
@@ -246,9 +248,8 @@ def _scaled(data: Mapping[str, Any], spec: Mapping[str, Any], keys: Keys) -> dic
     advanced = (*place, "advanced")
     more = _mapping(spec, advanced)
     if more.get("scalingModifiers"):
-        raise NotSimulatedError(
-            (*advanced, "scalingModifiers"), "is not simulated (give one trigger without a formula)"
-        )
+        at = (*advanced, "scalingModifiers")
+        raise NotSimulatedError(at, "is not simulated (give one trigger without a formula)")
     at = (*advanced, "horizontalPodAutoscalerConfig")
     config = _mapping(more, at)
     return found | _of_object(config, at, BEHAVIOR, config)
@@ -264,7 +265,7 @@ def _is_true(value: Any) -> bool:
 
 def _trigger(given: Mapping[Any, Any], place: Place) -> dict[str, Any]:
     if given.get("type") != "prometheus":
-        raise NotSimulatedError((*place, "type"), f"{show(given.get('type'))} is not simulated (must be prometheus)")
+        raise NotSimulatedError.of((*place, "type"), given.get("type"), "prometheus")
     if given.get("useCachedMetrics"):
         raise NotSimulatedError((*place, "useCachedMetrics"), "is not simulated (remove it)")
     at = (*place, "metadata")
@@ -287,9 +288,7 @@ def _of_route(one: Object, has_route: bool) -> dict[str, Any]:
     trigger, place = _only(_items(spec, ("spec", "triggers")), ("spec", "triggers"), "triggers")
     _one_of(trigger, (*place, "type"), ("external-push",))
     if trigger.get("metricType") not in (None, "AverageValue"):
-        raise NotSimulatedError(
-            (*place, "metricType"), f"{show(trigger['metricType'])} is not simulated (must be AverageValue)"
-        )
+        raise NotSimulatedError.of((*place, "metricType"), trigger["metricType"], "AverageValue")
     if spec.get("fallback"):
         raise NotSimulatedError(("spec", "fallback"), "is not simulated with the HTTP add-on (remove it)")
     if not has_route:
@@ -360,9 +359,7 @@ def _mapping(data: Mapping[Any, Any], place: Place, *, required: bool = False) -
     if found is None and not required:
         return {}
     if not isinstance(found, Mapping):
-        raise NotSimulatedError(
-            place, "is missing" if found is None else f"{show(found)} is not right (must be a mapping)"
-        )
+        raise NotSimulatedError(place, "is missing" if found is None else not_right(found, "a mapping"))
     return found
 
 
@@ -370,9 +367,7 @@ def _items(data: Mapping[Any, Any], place: Place) -> list[tuple[Mapping[str, Any
     """The mappings of the list at the last part of a place, and where each stands."""
     found = data.get(place[-1])
     if not isinstance(found, list) or not all(isinstance(one, Mapping) for one in found):
-        raise NotSimulatedError(
-            place, "is missing" if found is None else f"{show(found)} is not right (must be a list of mappings)"
-        )
+        raise NotSimulatedError(place, "is missing" if found is None else not_right(found, "a list of mappings"))
     return [(one, (*place, number)) for number, one in enumerate(found)]
 
 
@@ -385,14 +380,13 @@ def _only(items: list[tuple[Mapping[str, Any], Place]], place: Place, what: str)
 def _known(given: Mapping[Any, Any], names: Iterable[str], place: Place) -> None:
     for name in given:
         if name not in names:
-            hint = suggestion(str(name), names)
-            raise NotSimulatedError((*place, name), f"unknown field ({hint})" if hint else "unknown field")
+            raise NotSimulatedError((*place, name), unknown("field", str(name), names))
 
 
 def _one_of(given: Mapping[Any, Any], place: Place, words: tuple[str, ...]) -> str:
     value = given.get(place[-1])
     if value not in words:
-        raise NotSimulatedError(place, f"{show(value)} is not right (must be {' or '.join(words)})")
+        raise NotSimulatedError(place, not_right(value, " or ".join(words)))
     return str(value)
 
 

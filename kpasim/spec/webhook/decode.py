@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from kpasim.spec.base import Place, show
+from kpasim.spec.base import Place, not_right, show
 from kpasim.spec.quantities import amount
 from kpasim.spec.webhook.fields import Entries, Field, Fields, Items
 from kpasim.spec.webhook.verdict import Fault
@@ -110,4 +110,4 @@ class Decoder:
 
     def _wrong(self, place: Place, value: Any, wanted: str) -> Any:
         """Note a wrong type; there is no value then."""
-        self.faults.append(Fault("field-type", place, f"{show(value)} is not right (must be {wanted})"))
+        self.faults.append(Fault("field-type", place, not_right(value, wanted)))
