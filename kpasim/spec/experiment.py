@@ -406,9 +406,9 @@ class Experiment(Spec):
         updates: dict[str, Any] = {}
         cluster = ClusterConfig(self.config_autoscaler, self._defaults)
         if touched & set(CLUSTER_MAPS):
-            cluster, document = ClusterConfig(), Document(str(where), "", {})
+            cluster, files = ClusterConfig(), _Files(Document(str(where), "", {}), Path(where).parent)
             for name in CLUSTER_MAPS:
-                one = _config_map(raw.get(name), name, Path(where).parent, document)
+                one = files.config_map(raw.get(name), name)
                 if name in raw:
                     cluster = taken(cluster, one, strict=name in touched)
                     raw = {**raw, name: one.data}
@@ -517,11 +517,12 @@ def from_mapping(data: Mapping[str, Any], *, base: str | Path = ".", path: str =
     return _assembled(dict(data), Path(base), Document(path, "", dict(data)))
 
 
-class _Findings:
-    """What is wrong with an experiment and with the files it names."""
+class _Files:
+    """Reads the files that an experiment names, and keeps what is wrong with it and with them."""
 
-    def __init__(self, document: Document) -> None:
+    def __init__(self, document: Document, base: Path) -> None:
         self._document = document
+        self._base = base
         self.own: list[Problem] = []
         self.others: list[FileError] = []
 
@@ -537,10 +538,65 @@ class _Findings:
         return None
 
     def raise_if_any(self) -> None:
-        own = (
-            [ExperimentError(self._document.path, sorted(self.own, key=lambda one: one.line or 0))] if self.own else []
-        )
-        raise_all([*own, *self.others])
+        own = sorted(self.own, key=lambda one: one.line or 0)
+        raise_all([*([ExperimentError(self._document.path, own)] if own else []), *self.others])
+
+    def cluster_config(self, data: Mapping[str, Any]) -> ClusterFiles:
+        """What the files say that the experiment names for its cluster."""
+        key = "cluster-config"
+        value = data.get(key)
+        named = [value] if isinstance(value, str) else [] if value is None else value
+        if not isinstance(named, list | tuple) or not all(isinstance(one, str) for one in named):
+            raise self._document.error((key,), not_right(value, "a file, or a list of files"))
+        found = read_cluster_config([self._existing(self._base / one, key) for one in named])
+        for name, one in found.maps.items():
+            if name in data:
+                where = one.document.path
+                message = f"stands in {where}, too, which cluster-config names (write it once)"
+                raise self._document.error((name,), message)
+        return found
+
+    def scaler(self, value: str) -> dict[str, Any]:
+        """The autoscaler of the objects that a file holds."""
+        self._existing(split_name(self._base / value)[0], "autoscaler")
+        return scaler_of_file(str(self._base / value))
+
+    def config_map(self, value: Any, name: str) -> ConfigMap:
+        """The ConfigMap that a key names or holds."""
+        if isinstance(value, str):
+            return read_config_map(self._existing(self._base / value, name), name)
+        if not isinstance(value, Mapping | None):
+            raise self._document.error((name,), not_right(value, "a ConfigMap file, or its data as a mapping"))
+        return ConfigMap(name, dict(value or {}), {}, self._document, (name,))
+
+    def service(self, value: Any, cluster: ClusterConfig) -> ServiceManifest:
+        if isinstance(value, Mapping):
+            source = self._document
+            return service_of(value, cluster.autoscaler, cluster.defaults, source=source, prefix=("service",))
+        if not isinstance(value, str):
+            raise self._document.error(("service",), not_right(value, "a manifest file, or the manifest itself"))
+        self._existing(split_name(self._base / value)[0], "service")
+        return read_service(self._base / value, cluster.autoscaler, cluster.defaults)
+
+    def model(self, value: Any) -> tuple[ServiceModel, Mapping[str, Any]]:
+        if isinstance(value, Mapping):
+            return validate(ServiceModel, value, self._document.path, self._document.lines, ("model",)), value
+        if not isinstance(value, str):
+            raise self._document.error(("model",), not_right(value, "a name, a file, or the model itself"))
+        path = find_model(value, self._base)
+        if path is None:
+            known = sorted({one.stem for folder in _model_folders(self._base) for one in folder.glob("*.yaml")})
+            hint = "paths are relative to this file" if "/" in value else suggestion(value, known)
+            message = f"{value!r} is not a model that can be found ({hint or 'name a YAML file'})"
+            raise self._document.error(("model",), message)
+        return read_model(path)
+
+    def _existing(self, path: str | Path, key: str) -> str | Path:
+        """The path, or which key named a file that is not there, not only which file."""
+        if not Path(path).is_file():
+            what = "is a folder" if Path(path).is_dir() else "does not exist"
+            raise self._document.error((key,), f"{str(path)!r} {what} (name a file relative to this one)")
+        return path
 
 
 def _assembled(
@@ -548,12 +604,12 @@ def _assembled(
 ) -> Experiment:
     """The experiment of a document and of the files it names; what is wrong in several files is said together."""
     parts, raw = dict(data), dict(data)
-    findings = _Findings(document)
+    files = _Files(document, base)
     config = ClusterConfig()
-    given = findings.attempt(read_cluster_config, cluster_config) or ClusterFiles({}, [])
-    own = findings.attempt(_cluster_config, data, base, document) or ClusterFiles({}, [])
+    given = files.attempt(read_cluster_config, cluster_config) or ClusterFiles({}, [])
+    own = files.attempt(files.cluster_config, data) or ClusterFiles({}, [])
     from_files = {**own.maps, **given.maps}
-    activators = findings.attempt(activators_in, (*own.objects, *given.objects))
+    activators = files.attempt(activators_in, (*own.objects, *given.objects))
     cluster = data.get("cluster") or {}
     for mapping in (parts, raw):
         mapping.pop("cluster-config", None)
@@ -565,12 +621,12 @@ def _assembled(
             continue
         parts.pop(name, None)
         raw[name] = {}
-        found = from_files.get(name) or findings.attempt(_config_map, data[name], name, base, document)
+        found = from_files.get(name) or files.attempt(files.config_map, data[name], name)
         if found is None:
             continue
         if found.document is not document:
             config_maps.append(found)
-        config = findings.attempt(taken, config, found, strict=found.document is document) or config
+        config = files.attempt(taken, config, found, strict=found.document is document) or config
         parts[name] = raw[name] = found.data
         if name == "config-autoscaler":
             parts[name] = config.autoscaler
@@ -578,101 +634,31 @@ def _assembled(
             raw[name] = {key: value for key, value in found.data.items() if key in CONFIG_KEYS}
     failed = set()
     if "service" in data:
-        service = findings.attempt(_service, data["service"], base, document, config.autoscaler, config.defaults)
+        service = files.attempt(files.service, data["service"], config)
         parts["service"] = service
         failed |= {"service"} if service is None else set()
     if "model" in data:
-        model = findings.attempt(_model, data["model"], base, document)
+        model = files.attempt(files.model, data["model"])
         parts["model"], raw["model"] = model or (None, None)
         failed |= {"model"} if model is None else set()
     if is_scaler_file(data.get("autoscaler")):
-        scaling = findings.attempt(_scaler, str(data["autoscaler"]), base, document)
+        scaling = files.attempt(files.scaler, str(data["autoscaler"]))
         parts["autoscaler"] = raw["autoscaler"] = scaling
-    findings.own += _resolve_file(parts, raw, base, document.lines)
+    files.own += _resolve_file(parts, raw, base, document.lines)
     experiment = None
     try:
         experiment = Experiment.model_validate(parts)
     except ValidationError as error:
-        findings.own += [
-            one for one in problems_of(error, Experiment, parts, document.lines) if one.place not in failed
-        ]
-    findings.raise_if_any()
+        files.own += [one for one in problems_of(error, Experiment, parts, document.lines) if one.place not in failed]
+    files.raise_if_any()
     assert experiment is not None
     experiment._raw = expanded(raw)
     experiment._defaults = config.defaults
     experiment._config_maps = tuple(config_maps)
     experiment._lines = document.lines
-    findings.own += _contradictions(experiment, document.lines)
-    findings.raise_if_any()
+    files.own += _contradictions(experiment, document.lines)
+    files.raise_if_any()
     return experiment
-
-
-def _cluster_config(data: Mapping[str, Any], base: Path, document: Document) -> ClusterFiles:
-    """What the files say that an experiment names for its cluster."""
-    key = "cluster-config"
-    value = data.get(key)
-    named = [value] if isinstance(value, str) else [] if value is None else value
-    if not isinstance(named, list | tuple) or not all(isinstance(one, str) for one in named):
-        raise document.error((key,), not_right(value, "a file, or a list of files"))
-    for one in named:
-        _must_exist(base / one, key, document)
-    found = read_cluster_config(base / one for one in named)
-    for name, one in found.maps.items():
-        if name in data:
-            where = one.document.path
-            raise document.error((name,), f"stands in {where}, too, which cluster-config names (write it once)")
-    return found
-
-
-def _scaler(value: str, base: Path, document: Document) -> dict[str, Any]:
-    """The autoscaler of the objects that a file holds."""
-    file, _ = split_name(base / value)
-    _must_exist(Path(file), "autoscaler", document)
-    return scaler_of_file(str(base / value))
-
-
-def _config_map(value: Any, name: str, base: Path, document: Document) -> ConfigMap:
-    """The ConfigMap that a key names or holds."""
-    if isinstance(value, str):
-        _must_exist(base / value, name, document)
-        return read_config_map(base / value, name)
-    if value is None:
-        return ConfigMap(name, {}, {}, document, (name,))
-    if not isinstance(value, Mapping):
-        raise document.error((name,), not_right(value, "a ConfigMap file, or its data as a mapping"))
-    return ConfigMap(name, dict(value), {}, document, (name,))
-
-
-def _must_exist(path: Path, key: str, document: Document) -> None:
-    """Say which key named a file that is not there, not only which file."""
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
-        raise document.error((key,), f"{str(path)!r} {what} (name a file relative to this one)")
-
-
-def _service(
-    value: Any, base: Path, document: Document, config: AutoscalerConfig, defaults: Defaults
-) -> ServiceManifest:
-    if isinstance(value, Mapping):
-        return service_of(value, config, defaults, source=document, prefix=("service",))
-    if not isinstance(value, str):
-        raise document.error(("service",), not_right(value, "a manifest file, or the manifest itself"))
-    file, name = split_name(base / value)
-    _must_exist(Path(file), "service", document)
-    return read_service(f"{file}#{name}" if name else file, config, defaults)
-
-
-def _model(value: Any, base: Path, document: Document) -> tuple[ServiceModel, Mapping[str, Any]]:
-    if isinstance(value, Mapping):
-        return validate(ServiceModel, value, document.path, document.lines, ("model",)), value
-    if not isinstance(value, str):
-        raise document.error(("model",), not_right(value, "a name, a file, or the model itself"))
-    path = find_model(value, base)
-    if path is None:
-        known = sorted({one.stem for folder in _model_folders(base) for one in folder.glob("*.yaml")})
-        hint = "paths are relative to this file" if "/" in value else suggestion(value, known)
-        raise document.error(("model",), f"{value!r} is not a model that can be found ({hint or 'name a YAML file'})")
-    return read_model(path)
 
 
 def read_model(path: str | Path) -> tuple[ServiceModel, Mapping[str, Any]]:

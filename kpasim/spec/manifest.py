@@ -237,7 +237,7 @@ class ServiceManifest:
         merged = tuple(edit for edit in self.edits if edit[0] not in changed) + tuple(edits)
         if self._only_annotations(edits) and self.cluster == ClusterConfig(config, defaults):
             return self._annotated(data, merged, changed)
-        service = _read(Object(data, self.source, self.prefix), config, defaults)
+        service = read_object(Object(data, self.source, self.prefix), config, defaults)
         return replace(service, edits=merged, path=self.path)
 
     def _only_annotations(self, edits: Sequence[tuple[Place, Any]]) -> bool:
@@ -322,15 +322,6 @@ def read_service(path: str | Path, config: AutoscalerConfig, defaults: Defaults 
     return read_object(one_service(path), config, defaults or Defaults())
 
 
-def read_object(one: Object, config: AutoscalerConfig, defaults: Defaults) -> ServiceManifest:
-    """The Service of an object of a file.
-
-    Raises:
-        ExperimentError: Knative or KServe would refuse it.
-    """
-    return _read(one, config, defaults)
-
-
 def service_of(
     data: Mapping[str, Any],
     config: AutoscalerConfig,
@@ -349,7 +340,7 @@ def service_of(
         has = f"apiVersion {show(data.get('apiVersion'))}, kind {show(data.get('kind'))}"
         message = f"is not a Knative Service (has {has}; wanted: apiVersion serving.knative.dev/v1, kind Service)"
         raise one.error((), message)
-    return replace(_read(one, config, defaults or Defaults()), path="")
+    return replace(read_object(one, config, defaults or Defaults()), path="")
 
 
 class _Checker:
@@ -402,7 +393,12 @@ def _main(containers: Any) -> int:
     return next((index for index, one in enumerate(containers) if isinstance(one, Mapping) and one.get("ports")), 0)
 
 
-def _read(one: Object, config: AutoscalerConfig, defaults: Defaults) -> ServiceManifest:
+def read_object(one: Object, config: AutoscalerConfig, defaults: Defaults) -> ServiceManifest:
+    """The Service of an object of a file.
+
+    Raises:
+        ExperimentError: Knative or KServe would refuse it.
+    """
     written, source, prefix = one
     path, kserve = source.path, None
     if written.get("kind") != "Service":

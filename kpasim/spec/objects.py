@@ -54,14 +54,9 @@ class Object(NamedTuple):
         """What is wrong at a place of the object, with its line."""
         return self.document.error((*self.prefix, *place), message)
 
-    @property
-    def is_service(self) -> bool:
-        """Whether a Knative Service follows from it: it is one, or an object that KServe makes one of."""
-        return is_service(self.data)
-
 
 def is_service(data: Any) -> bool:
-    """Whether an object is a Knative Service of any version, or one of KServe's that serve a model."""
+    """Whether a Knative Service follows from an object: it is one of any version, or one that KServe makes one of."""
     if not isinstance(data, Mapping):
         return False
     kind, version = str(data.get("kind", "")), str(data.get("apiVersion", ""))
@@ -117,7 +112,7 @@ def services_in(documents: list[Document], file: str, name: str = "") -> list[Ob
         ExperimentError: None in it, or none of that name.
     """
     found = objects_in(documents)
-    services = [one for one in found if one.is_service]
+    services = [one for one in found if is_service(one.data)]
     if not services:
         raise ExperimentError.of(file, _none(found, documents), 1)
     if not name:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kpasim.errors import FileError
-from kpasim.spec.objects import objects_in, split_name
+from kpasim.spec.objects import is_service, objects_in, split_name
 from kpasim.spec.yamlfile import read_documents
 
 _ENDINGS = {".yaml", ".yml"}
@@ -50,7 +50,7 @@ def _is_ours(path: Path) -> bool:
     except FileError as error:
         is_template = "template" in error.problems[0].message
         return not is_template and _names_a_service(path)
-    if any(one.is_service for one in objects_in(documents)):
+    if any(is_service(one.data) for one in objects_in(documents)):
         return True
     return any(isinstance(one.data, dict) and {"service", "workload"} <= one.data.keys() for one in documents)
 
