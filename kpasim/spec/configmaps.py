@@ -226,25 +226,8 @@ def read_cluster_config(paths: Iterable[str | Path]) -> ClusterFiles:
     return ClusterFiles(found, objects)
 
 
-def _whole_seconds(text: str) -> float:
-    return float(parse_int(text))
-
-
-def _duration_s(text: str) -> float:
-    return parse_duration(text) / 1e9
-
-
-def _three_states(text: str) -> bool | None:
-    return {"true": True, "false": False}.get(text.lower())
-
-
 def _quantity(text: str) -> str:
     amount(text)
-    return text
-
-
-def _template(text: str) -> str:
-    gotemplate.check(text)
     return text
 
 
@@ -273,8 +256,10 @@ _KSERVE_RESOURCES = {
 }
 _TEMPLATES = ("container-name-template", "init-container-name-template")
 _PARSERS: dict[str, Callable[[str], Any]] = {
-    "int": parse_int, "bool": parse_bool, "seconds": _whole_seconds, "duration": _duration_s, "text": str,
-    "json": _json, "three-states": _three_states, "template": _template, "quantity": _quantity,
+    "int": parse_int, "bool": parse_bool, "text": str, "json": _json, "quantity": _quantity,
+    "template": gotemplate.check, "duration": lambda text: parse_duration(text) / 1e9,
+    "seconds": lambda text: float(parse_int(text)),
+    "three-states": lambda text: {"true": True, "false": False}.get(text.lower()),
 }  # fmt: skip
 
 

@@ -320,14 +320,12 @@ class Experiment(Spec):
     def with_settings(self, settings: Mapping[str, Any]) -> Experiment:
         """The experiment with settings changed, checked again as a whole; None takes a setting out of the file.
 
-        Args:
-            settings: New values by path. `service.annotations.max-scale` (any spelling, or a full key),
-                `service.containerConcurrency` and the other fields of the manifest; `config-autoscaler.stable-window`;
-                and what else the file holds: `workload.rate`, `model.service-time.time.median`,
-                `cluster.instance-types`, `start`. A number of the model that is given here is no longer drawn from its
-                `posterior`. Members of lists are addressed by their position or, where they have
-                one, their name (`model.cold-start.stages.pull.time`). For `cluster.instance-types` names out of the
-                present list will do, which are then also written to the manifest's `eci-use-specs` where it has one.
+        Paths are `service.annotations.max-scale` (any spelling, or a full key), `service.containerConcurrency` and the
+        other fields of the manifest; `config-autoscaler.stable-window`; and what else the file holds: `workload.rate`,
+        `model.service-time.time.median`, `cluster.instance-types`, `start`. Members of lists are addressed by their
+        position or, where they have one, their name (`model.cold-start.stages.pull.time`). A number of the model that
+        is given here is no longer drawn from its `posterior`. For `cluster.instance-types` names out of the present
+        list will do, which are then also written to the manifest's `eci-use-specs` where it has one.
 
         Raises:
             ExperimentError: No such setting, or a value that is refused.
@@ -469,52 +467,37 @@ def _adapter(attribute: str) -> TypeAdapter[Any]:
 def load(path: str | Path, *, cluster_config: Sequence[str | Path] = ()) -> Experiment:
     """Read an experiment file and all files it names; `-` reads standard input.
 
-    Args:
-        path: The file.
-        cluster_config: Files with ConfigMaps of the cluster, which replace those of the experiment.
+    ``cluster_config`` are files with ConfigMaps of the cluster, which replace those of the experiment.
 
     Raises:
         ExperimentError: Everything that is wrong with the files, one problem for each key.
     """
     document = read_mapping(path, kind="an experiment")
     refuse_other_kinds(document, path, kind="an experiment")
-    if str(path) == "-":
-        return _assembled(document.data, Path(), document, cluster_config)
-    experiment = _assembled(document.data, Path(path).parent, document, cluster_config)
-    experiment._path = Path(path)
+    experiment = _assembled(document, Path(path).parent, cluster_config)
+    experiment._path = None if str(path) == "-" else Path(path)
     return experiment
 
 
 def loads(
     text: str, *, path: str = "experiment", base: str | Path = ".", cluster_config: Sequence[str | Path] = ()
 ) -> Experiment:
-    """Read an experiment from text.
-
-    Args:
-        text: YAML.
-        path: What messages call it.
-        base: Folder that paths in it are relative to.
-        cluster_config: As for `load`.
+    """Read an experiment from YAML, which messages call ``path``; paths in it are relative to the folder ``base``.
 
     Raises:
         ExperimentError: As `load`.
     """
     document = only_mapping(parse_documents(text, path), path, kind="an experiment")
-    return _assembled(document.data, Path(base), document, cluster_config)
+    return _assembled(document, Path(base), cluster_config)
 
 
 def from_mapping(data: Mapping[str, Any], *, base: str | Path = ".", path: str = "experiment") -> Experiment:
-    """Make an experiment of a mapping with the keys of an experiment file.
-
-    Args:
-        data: The mapping; `service` and `model` may be names or mappings, as in a file.
-        base: Folder that paths in it are relative to.
-        path: What messages call it.
+    """As `loads`, of a mapping with the keys of an experiment file.
 
     Raises:
         ExperimentError: As `load`.
     """
-    return _assembled(dict(data), Path(base), Document(path, "", dict(data)))
+    return _assembled(Document(path, "", dict(data)), Path(base))
 
 
 class _Files:
@@ -599,10 +582,9 @@ class _Files:
         return path
 
 
-def _assembled(
-    data: dict[str, Any], base: Path, document: Document, cluster_config: Sequence[str | Path] = ()
-) -> Experiment:
+def _assembled(document: Document, base: Path, cluster_config: Sequence[str | Path] = ()) -> Experiment:
     """The experiment of a document and of the files it names; what is wrong in several files is said together."""
+    data: dict[str, Any] = document.data
     parts, raw = dict(data), dict(data)
     files = _Files(document, base)
     config = ClusterConfig()
@@ -632,18 +614,13 @@ def _assembled(
             parts[name] = config.autoscaler
             # A ConfigMap out of a cluster may hold keys that Knative ignores; a changed one is held to the known keys.
             raw[name] = {key: value for key, value in found.data.items() if key in CONFIG_KEYS}
-    failed = set()
     if "service" in data:
-        service = files.attempt(files.service, data["service"], config)
-        parts["service"] = service
-        failed |= {"service"} if service is None else set()
+        parts["service"] = files.attempt(files.service, data["service"], config)
     if "model" in data:
-        model = files.attempt(files.model, data["model"])
-        parts["model"], raw["model"] = model or (None, None)
-        failed |= {"model"} if model is None else set()
+        parts["model"], raw["model"] = files.attempt(files.model, data["model"]) or (None, None)
+    failed = {key for key in ("service", "model") if key in data and parts[key] is None}
     if is_scaler_file(data.get("autoscaler")):
-        scaling = files.attempt(files.scaler, str(data["autoscaler"]))
-        parts["autoscaler"] = raw["autoscaler"] = scaling
+        parts["autoscaler"] = raw["autoscaler"] = files.attempt(files.scaler, str(data["autoscaler"]))
     files.own += _resolve_file(parts, raw, base, document.lines)
     experiment = None
     try:

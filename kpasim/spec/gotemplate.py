@@ -17,8 +17,8 @@ _BLOCKS = {"if", "range", "with", "block", "define"}
 _KNOWN = {*names_of("go-functions"), *_BLOCKS, *_WORDS, "template"}
 
 
-def check(text: str, fields: Collection[str] = names_of("go-metadata")) -> None:
-    """Refuse a template that Go would not run on an object with those fields.
+def check(text: str, fields: Collection[str] = names_of("go-metadata")) -> str:
+    """A template as it is, refused where Go would not run it on an object with those fields.
 
     Raises:
         ValueError: An action without an end, an empty one, a field that is not there, or an unknown function.
@@ -31,6 +31,7 @@ def check(text: str, fields: Collection[str] = names_of("go-metadata")) -> None:
             raise ValueError(f"{{{{{action}}}}} is not a field ({', '.join(sorted(fields))})")
         if re.fullmatch(r"[a-zA-Z]+", action) and action not in _WORDS:
             raise ValueError(f"{{{{{action}}}}} is not a function")
+    return text
 
 
 def parse(text: str) -> None:

@@ -7,14 +7,11 @@ set.
 from __future__ import annotations
 
 import contextlib
-import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
-
-from ruamel.yaml import YAML
 
 from kpasim.errors import ExperimentError, Problem
 from kpasim.spec.autoscaler import (
@@ -37,7 +34,7 @@ from kpasim.spec.scalerobjects import NotSimulatedError
 from kpasim.spec.scaling import Kpa, Scaling, of_hpa_class, scaling_of
 from kpasim.spec.webhook import Fault, annotation_faults, review
 from kpasim.spec.yamledit import edited
-from kpasim.spec.yamlfile import Document, bounded_yaml, is_text, names_of, node_at, parse_documents, template
+from kpasim.spec.yamlfile import Document, bounded_yaml, dumped, is_text, names_of, node_at, parse_documents, template
 
 ECI_SPECS = "k8s.aliyun.com/eci-use-specs"
 """Annotation that lists instance types, in the order they are tried."""
@@ -206,11 +203,7 @@ class ServiceManifest:
     def to_yaml(self) -> str:
         """The file with all edits; byte for byte the one that was read where there are none."""
         if not self.path:
-            out = io.StringIO()
-            writer = YAML(typ="rt", pure=True)
-            writer.width = 2**31
-            writer.dump(self.written, out)
-            return out.getvalue()
+            return dumped(bounded_yaml(), self.written)
         edits = [((*self.prefix, *place), value) for place, value in self.edits]
         return edited(self.source.text, self._index(), edits)
 
@@ -423,7 +416,7 @@ def read_object(one: Object, config: AutoscalerConfig, defaults: Defaults) -> Se
     refusals = tuple(
         fault
         for fault in verdict.faults
-        if (fault.rule == "image" and _is_placeholder(data, fault.place))
+        if (fault.rule == "image" and len(str(value_at(data, fault.place))) == 1)
         or (fault.rule == "service-account-name" and "@" in str(value_at(data, fault.place)))
     )
     for fault in verdict.faults:
@@ -487,10 +480,6 @@ def _annotations(data: Mapping[str, Any], place: Place) -> dict[str, str]:
     """Annotations at a place, empty where there are none; their values may still be of a wrong type."""
     # Nothing is an empty text to Kubernetes.
     return {key: "" if one is None else one for key, one in mapping_of(value_at(data, place)).items()}
-
-
-def _is_placeholder(data: Mapping[str, Any], place: Place) -> bool:
-    return len(str(value_at(data, place) or "")) == 1
 
 
 def _limit(value_s: int, timeout_s: float) -> float | None:

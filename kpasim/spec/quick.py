@@ -1,6 +1,5 @@
 """A first experiment for a manifest: sensible guesses, each with a remark on where to get the real number."""
 
-import io
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from kpasim.spec.heyflags import parse_hey
 from kpasim.spec.manifest import ServiceManifest, read_service
 from kpasim.spec.objects import split_name
 from kpasim.spec.quantities import duration_text
-from kpasim.spec.yamlfile import packaged_text, parse_documents
+from kpasim.spec.yamlfile import dumped, packaged_text, parse_documents
 
 DEFAULT_WORKLOAD: Mapping[str, Any] = {"kind": "hey", "requests": 50, "concurrency": 5, "timeout": "180s"}
 
@@ -100,10 +99,7 @@ def yaml_text(value: Any, *, flow_style: bool | None = False) -> str:
     writer = YAML(typ="safe", pure=True)
     writer.default_flow_style = flow_style
     writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
-    writer.width = 2**31
-    out = io.StringIO()
-    writer.dump(value, out)
-    return out.getvalue()
+    return dumped(writer, value)
 
 
 def quick_experiment(

@@ -7,7 +7,6 @@ Source:
     config/crd/bases; kserve/kserve@aaac4e2, component.go
 """
 
-import io
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -19,6 +18,7 @@ from kpasim.spec.base import key_of
 from kpasim.spec.experiment import Experiment
 from kpasim.spec.quantities import duration_text
 from kpasim.spec.scaling import Behavior, Deployed, Hpa, Keda, KedaHttp, ScaleDown, ScaleUp, Scaling
+from kpasim.spec.yamlfile import dumped
 
 PROMETHEUS = "http://prometheus-server.monitoring:9090"
 HTTP_SCALER = "keda-add-ons-http-external-scaler.keda:9090"
@@ -64,41 +64,36 @@ def scaler_yaml(experiment: Experiment, target: float) -> str:
     """
     scaling, name = experiment.scaling, experiment.service.name
     most = experiment.revision.max_scale
-    writer = YAML(typ="rt")
-    writer.default_flow_style = False
-    writer.width = 2**31
-    out = io.StringIO()
     is_kserve = _is_inference_service(experiment) and isinstance(scaling, Hpa | Keda)
-    for line in _left_out(scaling, is_kserve=is_kserve):
-        out.write(f"# {line}\n")
+    comments = list(_left_out(scaling, is_kserve=is_kserve))
     if isinstance(scaling, Hpa | Keda | KedaHttp):
         scaling = scaling.model_copy(update={scaling.BOUNDS[1]: scaling.max_of(most)})
     if isinstance(scaling, Deployed):
         what, document = scaling.document(name, most, target)
-        out.write(f"# {what}\n")
+        comments.append(what)
+        documents = [document]
     elif is_kserve:
         assert isinstance(scaling, Hpa | Keda)
-        document = _inference_service(experiment, scaling, target)
+        documents = [_inference_service(experiment, scaling, target)]
         if scaling.metric != "cpu":
             why = "KServe's own HPA reads cpu and memory only, so " if isinstance(scaling, Hpa) else ""
-            out.write(f"# {why}KEDA reads the metric: replace serverAddress and query by those of your cluster.\n")
+            comments.append(f"{why}KEDA reads the metric: replace serverAddress and query by those of your cluster.")
     elif isinstance(scaling, Hpa):
         if scaling.metric != "cpu":
-            out.write(f"# {METRIC_NAMES[scaling.metric]}: replace it by the name that your metrics adapter serves.\n")
-        document = _hpa(scaling, name, target)
+            comments.append(f"{METRIC_NAMES[scaling.metric]}: replace it by the name that your metrics adapter serves.")
+        documents = [_hpa(scaling, name, target)]
     elif isinstance(scaling, Keda):
-        out.write("# Replace serverAddress and query by those of your cluster.\n")
-        document = _scaled_object(scaling, name, target)
+        comments.append("Replace serverAddress and query by those of your cluster.")
+        documents = [_scaled_object(scaling, name, target)]
     else:
         assert isinstance(scaling, KedaHttp)
         if scaling.object == "InterceptorRoute":
-            writer.dump(_interceptor_route(scaling, name, round(target)), out)
-            out.write("---\n")
-            document = _route_scaled_object(scaling, name)
+            documents = [_interceptor_route(scaling, name, round(target)), _route_scaled_object(scaling, name)]
         else:
-            document = _http_scaled_object(scaling, name, round(target))
-    writer.dump(document, out)
-    return out.getvalue()
+            documents = [_http_scaled_object(scaling, name, round(target))]
+    writer = YAML(typ="rt")
+    writer.default_flow_style = False
+    return "".join(f"# {comment}\n" for comment in comments) + dumped(writer, *documents)
 
 
 def _left_out(scaling: Scaling, *, is_kserve: bool) -> Iterator[str]:

@@ -237,8 +237,7 @@ def load_sweep(path: str | Path, cluster_config: Sequence[str | Path] = ()) -> t
     document = read_mapping(path, kind="a sweep")
     refuse_other_kinds(document, path, kind="a sweep")
     sweep = validate(Sweep, document.data, path, document.lines)
-    base = Path() if str(path) == "-" else Path(path).parent
-    file = base / sweep.experiment
+    file = Path(path).parent / sweep.experiment
     if not file.exists():
         message = f"{str(file)!r} does not exist (paths are relative to this file)"
         raise document.error(("experiment",), message)

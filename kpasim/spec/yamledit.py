@@ -5,7 +5,6 @@ scalar) is the document written anew by ruamel.yaml, which keeps comments but ma
 read back and must hold exactly the wanted data.
 """
 
-import io
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +13,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
 
 from kpasim.spec.base import Place
-from kpasim.spec.yamlfile import bounded_yaml, parse_documents
+from kpasim.spec.yamlfile import bounded_yaml, dumped, parse_documents
 
 _AFTER_KEY = re.compile(r"[ \t]*:")
 _BEFORE_VALUE = re.compile(r"\s*:(?:\s+#[^\n]*)*\s*")
@@ -58,12 +57,9 @@ def scalar_text(value: Any, style: str | None) -> str:
         return "'" + value.replace("'", "''") + "'"
     if style not in {"'", '"'} and _PLAIN.fullmatch(value) and _reads_as_text(value):
         return value
-    out = io.StringIO()
     writer = YAML(typ="safe", pure=True)
     writer.default_style = '"'  # type: ignore[assignment]
-    writer.width = 2**31
-    writer.dump(value, out)
-    return out.getvalue().partition("\n")[0]
+    return dumped(writer, value).partition("\n")[0]
 
 
 def _reads_as_text(plain: str) -> bool:
@@ -168,9 +164,6 @@ def _anew(text: str, index: int, place: Place, value: Any) -> str:
     """The text written by ruamel.yaml with one value changed."""
     loader = bounded_yaml()
     loader.preserve_quotes = True
-    loader.width = 2**31
     documents = list(loader.load_all(text))
     put([document for document in documents if document is not None][index], place, value)
-    out = io.StringIO()
-    loader.dump_all(documents, out)
-    return out.getvalue()
+    return dumped(loader, *documents)

@@ -4,6 +4,7 @@ YAML is composed into nodes by ruamel.yaml and built into plain dicts, lists and
 cycles, unknown tags and unreadable numbers are all reported together, each with its line.
 """
 
+import io
 import re
 import sys
 import tomllib
@@ -92,6 +93,14 @@ def bounded_yaml() -> YAML:
     reader = YAML(typ="rt", pure=True)
     reader.Composer = _BoundedComposer
     return reader
+
+
+def dumped(writer: YAML, *documents: Any) -> str:
+    """The text that a writer makes of documents; no line of it is folded."""
+    writer.width = 2**31
+    out = io.StringIO()
+    writer.dump_all(documents, out)
+    return out.getvalue()
 
 
 def packaged_text(name: str) -> str:
