@@ -1,15 +1,11 @@
 """What a run may cost, before it starts and while it goes on."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from kpasim.cluster.errors import ClusterError
-from kpasim.results.cost import Price, currency_of, prices_for
-
-if TYPE_CHECKING:
-    from kpasim.spec.experiment import Experiment
+from kpasim.results.cost import Price, prices_for
+from kpasim.spec.experiment import Experiment
+from kpasim.studies.prices import given_prices
 
 
 @dataclass(frozen=True)
@@ -47,11 +43,7 @@ def price_per_pod_hour(experiment: Experiment) -> Price | None:
     types = experiment.instance_types
     if not types:
         return None
-    given = {one.name: Price(one.price_per_hour, one.currency) for one in types if one.price_per_hour is not None}
-    if experiment.cost is not None:
-        currency = experiment.cost.currency or currency_of(given)
-        given |= {name: Price(float(price), currency) for name, price in experiment.cost.prices.items()}
-    prices = prices_for([one.name for one in types], given)
+    prices = prices_for([one.name for one in types], given_prices(experiment))
     return max(prices.values(), key=lambda price: price.per_hour)
 
 

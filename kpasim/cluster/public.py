@@ -4,17 +4,13 @@ A manifest may hold passwords in its environment, keys in its arguments, tokens 
 itself in an annotation. None of it changes a prediction, so none of it reaches a run folder.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from kpasim.spec.experiment import Experiment
 from kpasim.spec.manifest import POD_FIELDS, PROBE_FIELDS, is_gpu
 from kpasim.spec.yamlfile import Document
-
-if TYPE_CHECKING:
-    from kpasim.spec.experiment import Experiment
 
 _ANNOTATIONS = (
     "autoscaling.knative.dev/",

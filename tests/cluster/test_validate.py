@@ -19,6 +19,7 @@ import psutil
 import pytest
 
 from kpasim.cluster import load as load_module
+from kpasim.cluster.bill import price_per_pod_hour
 from kpasim.cluster.calibration import one_pod
 from kpasim.cluster.deploy import Waits
 from kpasim.cluster.errors import ClusterError, InterruptedRunError
@@ -427,6 +428,16 @@ def test_a_limit_without_prices_is_refused(tmp_path):
     """--max-cost cannot be kept where nothing has a price."""
     with pytest.raises(ClusterError, match="--max-cost: no prices are known"):
         run(experiment(), tmp_path / "run", Foreseen(), max_cost=2.0)
+
+
+def test_a_price_without_a_currency_is_in_dollars():
+    """The bill before a run is in the currency of the bill after it, also where ``cost`` names prices only."""
+    priced = {"cluster": {"instance-types": [{"name": "ours"}]}, "cost": {"prices": {"ours": 2.5}}}
+
+    price = price_per_pod_hour(experiment(**priced))
+
+    assert price is not None
+    assert (price.per_hour, price.currency) == (2.5, "USD")
 
 
 def test_without_a_price_there_is_no_bill_and_no_limit(tmp_path):
