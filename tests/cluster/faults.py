@@ -201,7 +201,8 @@ class FaultyApiServer(ApiServer):
         dry = request.query.get("dryRun") == "All"
         old = self.store.get(kind, access.namespace, access.name)
         new = patched(old, json.loads(await request.text()))
-        headers = self.admit(request, kind, new, old, dry=dry)
+        headers = self.admit(request, kind, new, dry=dry)
+        new["status"] = old.get("status", {})
         if dry:
             return web.json_response(new, headers=headers)
 

@@ -31,11 +31,8 @@ _PATH = re.compile(
 _MAX_BODY = 4 << 20
 _BOOKMARK_S = 5.0
 
-Admission = Callable[[Document, Document | None, bool], None]
-"""Changes a document before it is stored, or raises DeniedError.
-
-The arguments are the document, the stored object that it replaces, and whether this is a dry run.
-"""
+Admission = Callable[[Document, bool], None]
+"""Changes a document before it is stored, or raises DeniedError; the second argument says whether this is a dry run."""
 PodPort = Callable[[str], Awaitable[str]]
 """Answers a path on a pod's port."""
 
@@ -146,7 +143,7 @@ class ApiServer:
         dry = request.query.get("dryRun") == "All"
         if access.verb == "create":
             body.setdefault("metadata", {}).setdefault("namespace", namespace)
-            headers = self.admit(request, kind, body, None, dry=dry)
+            headers = self.admit(request, kind, body, dry=dry)
             body = self.store.create(kind, body, dry=dry)
             return web.json_response(body, status=201, headers=headers)
         if access.verb == "delete":
@@ -157,13 +154,11 @@ class ApiServer:
             return web.json_response({"kind": "Status", "apiVersion": "v1", "status": "Success"})
         raise DeniedError(f"the fake cluster does not know how to {access.verb}", 405, "MethodNotAllowed")
 
-    def admit(
-        self, request: web.Request, kind: Resource, new: Document, old: Document | None, *, dry: bool
-    ) -> CIMultiDict[str]:
+    def admit(self, request: web.Request, kind: Resource, new: Document, *, dry: bool) -> CIMultiDict[str]:
         """Ask the webhooks about an object, without the fields that its kind does not have; headers that name those."""
         headers = _warnings(request, kind, new)
         if kind in self.admissions:
-            self.admissions[kind](new, old, dry)
+            self.admissions[kind](new, dry)
         return headers
 
     def _page(self, request: web.Request, kind: Resource, namespace: str | None) -> web.Response:

@@ -87,10 +87,8 @@ class FakeCluster:
             )
             self._stack.push_async_callback(session.close)
             events = Events(self.store)
-            self.node = Node(
-                self.store, self.clock, processes, events, self._options.images, session,
-                gpus=self._options.gpus,
-            )  # fmt: skip
+            images = dict(self._options.images)
+            self.node = Node(self.store, self.clock, processes, events, images, session, self._options.gpus)
             self._stack.push_async_callback(self.node.close)
             gateway = Gateway(session)
             self.knative = Knative(self.store, self.server, self.node, gateway, dict(self._options.config_autoscaler))

@@ -58,7 +58,7 @@ class Knative:
 
     # -- webhooks ----------------------------------------------------------------------------------------------------
 
-    def _admit(self, new: Document, old: Document | None, dry: bool) -> None:
+    def _admit(self, new: Document, dry: bool) -> None:
         """Check and complete a Service as Knative's webhooks do; a dry run asks for a pod as well.
 
         Source:
@@ -79,8 +79,6 @@ class Knative:
             refused = self.node.refusal(meta(new)["namespace"], name, spec["containers"])
             if refused:
                 raise DeniedError(f"{_DENIED}callback failed: dry run failed with {refused}: spec.template")
-        if old is not None:
-            new["status"] = old.get("status", {})
 
     # -- Services ----------------------------------------------------------------------------------------------------
 

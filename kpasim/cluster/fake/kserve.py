@@ -60,15 +60,13 @@ class KServe:
             raise NotSimulatedError(("metadata", "annotations", MODE), "is Standard mode, which is not served here")
         return made
 
-    def _admit(self, new: Document, old: Document | None, _dry: bool) -> None:
+    def _admit(self, new: Document, _dry: bool) -> None:
         try:
             faults = self._made(new).faults
         except NotSimulatedError as error:
             faults = ((error.place, str(error)),)
         if faults:
             raise DeniedError(_DENIED + "; ".join(f"{dotted(place)}: {why}" for place, why in faults), 403, "Forbidden")
-        if old is not None:
-            new["status"] = old.get("status", {})
 
     def _wrote(self, resource: Resource, kind: str, document: Document) -> None:
         # Not now: this is called in the middle of a write.
@@ -94,21 +92,17 @@ class KServe:
             return
         service = meta(wanted)["name"]
         try:
-            old: Document | None = self._store.get(SERVICES, namespace, service)
-        except NotFoundError:
-            old = None
-        try:
-            self._server.admissions[SERVICES](wanted, old, False)
+            self._server.admissions[SERVICES](wanted, False)
         except DeniedError as error:
             failed = {"type": "PredictorReady", "status": "False", "reason": "ReconcileFailed", "message": str(error)}
             self._write(found, {"deploymentMode": "Knative", "conditions": [failed]})
             return
-        if old is None:
-            self._write(found, self._status(self._store.create(SERVICES, wanted)))
-            return
         metadata = {key: wanted["metadata"][key] for key in ("labels", "annotations")}
-        changed = self._store.merge(SERVICES, namespace, service, spec=wanted["spec"], metadata=metadata)
-        self._write(found, self._status(changed))
+        try:
+            made_of_it = self._store.merge(SERVICES, namespace, service, spec=wanted["spec"], metadata=metadata)
+        except NotFoundError:
+            made_of_it = self._store.create(SERVICES, wanted)
+        self._write(found, self._status(made_of_it))
 
     def _wanted(self, found: Document, made: InferenceService) -> Document:
         """The Knative Service, with the labels that it and its pods get."""

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 import secrets
 import signal
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from random import Random
 
 import aiohttp
 
 from kpasim.cluster.fake.clock import Clock, stamp
 from kpasim.cluster.fake.processes import Process, Processes
 from kpasim.cluster.fake.queueproxy import QueueProxy
-from kpasim.cluster.fake.store import Events, NotFoundError, Store, keep_transitions, written
+from kpasim.cluster.fake.store import Events, NotFoundError, Store, written
 from kpasim.cluster.objects import PODS, REVISION_LABEL, SERVICE_LABEL, Document, status_of
 from kpasim.policy import pods
 from kpasim.spec.manifest import ServiceManifest
@@ -92,6 +92,7 @@ def free_address() -> tuple[str, int]:
     raise OSError("no free port on 127.0.0.1")
 
 
+@dataclass(eq=False)
 class Node:
     """The one node: what fits on it, and what runs on it. A pod that asks for too many GPUs waits unschedulable.
 
@@ -99,25 +100,17 @@ class Node:
         admissions: Called with each pod before it is created; they return why it may not be, or nothing.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        clock: Clock,
-        processes: Processes,
-        events: Events,
-        images: Mapping[str, Image],
-        session: aiohttp.ClientSession,
-        *,
-        gpus: int = 0,
-    ) -> None:
-        self.store, self.clock, self.processes, self.events = store, clock, processes, events
-        self.images = dict(images)
-        self.session = session
-        self.gpus = gpus
-        self.admissions: list[Callable[[Document], str]] = []
-        self.pods: list[Pod] = []
-        self.random = random.Random()
-        self.freed = asyncio.Event()
+    store: Store
+    clock: Clock
+    processes: Processes
+    events: Events
+    images: dict[str, Image]
+    session: aiohttp.ClientSession
+    gpus: int = 0
+    admissions: list[Callable[[Document], str]] = field(default_factory=list)
+    pods: list[Pod] = field(default_factory=list)
+    random: Random = field(default_factory=Random)
+    freed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def refusal(self, namespace: str, name: str, containers: Sequence[Document]) -> str:
         """What the API server would answer to a pod that admission refuses, empty where it would take it."""
@@ -380,7 +373,6 @@ class Pod:
     def _set_conditions(self, **conditions: tuple[str, str, str]) -> None:
         def change(status: Document) -> None:
             changed = {kind: written(kind, *words, lastProbeTime=None) for kind, words in conditions.items()}
-            keep_transitions({"status": status}, list(changed.values()))
             status["conditions"] = list(({entry["type"]: entry for entry in status["conditions"]} | changed).values())
 
         self._update(change)

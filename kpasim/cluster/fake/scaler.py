@@ -17,7 +17,7 @@ import numpy as np
 from kpasim.cluster.fake.clock import Clock
 from kpasim.cluster.fake.gateway import Activator
 from kpasim.cluster.fake.kubelet import Node, Pod, Template, tell_failure
-from kpasim.cluster.fake.store import NotFoundError, keep_transitions, written
+from kpasim.cluster.fake.store import NotFoundError, written
 from kpasim.cluster.objects import DEPLOYMENTS, POD_AUTOSCALERS, SERVERLESS_SERVICES, Document
 from kpasim.engines.lower import of_revision
 from kpasim.engines.model import kpa
@@ -375,7 +375,6 @@ class Revision:
         store, namespace = self.node.store, self.template.namespace
 
         def change(document: Document) -> None:
-            keep_transitions(document, status.get("conditions") or [])
             # The store raises the generation after this change.
             raised = document.get("spec", spec) != spec
             status["observedGeneration"] = int(document["metadata"].get("generation", 1)) + raised

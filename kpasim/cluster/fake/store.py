@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kpasim.cluster.fake.clock import stamp
-from kpasim.cluster.objects import EVENTS, Document, Resource, condition, labels_of, meta
+from kpasim.cluster.objects import EVENTS, Document, Resource, condition, labels_of, meta, status_of
 
 Key = tuple[str, str]
 """Namespace and name."""
@@ -78,17 +78,22 @@ class Store:
         document.setdefault("apiVersion", resource.api_version)
         document.setdefault("kind", resource.kind)
         metadata.update(uid=str(uuid.uuid4()), creationTimestamp=stamp(), generation=1)
+        _keep_transitions({}, document)
         self._write(resource, key, "ADDED", document)
         return copied(document)
 
     def update(self, resource: Resource, namespace: str, name: str, change: Callable[[Document], None]) -> Document:
-        """Change an object in place; a change of ``spec`` raises its generation, no change at all writes nothing."""
+        """Change an object in place; a change of ``spec`` raises its generation, no change at all writes nothing.
+
+        A condition whose status is the same keeps the time of its last transition.
+        """
         objects = self._objects.get(resource, {})
         if (namespace, name) not in objects:
             raise NotFoundError(name)
         old = objects[namespace, name]
         new = copied(old)
         change(new)
+        _keep_transitions(old, new)
         if new == old:
             return new
         if new.get("spec") != old.get("spec"):
@@ -106,13 +111,8 @@ class Store:
         return self.update(resource, namespace, name, change)
 
     def set_status(self, resource: Resource, namespace: str, name: str, status: Document) -> None:
-        """Replace an object's status; a condition whose status is the same keeps the time of its last transition."""
-
-        def change(document: Document) -> None:
-            keep_transitions(document, status.get("conditions") or [])
-            document["status"] = status
-
-        self.update(resource, namespace, name, change)
+        """Replace an object's status."""
+        self.update(resource, namespace, name, lambda document: document.update(status=status))
 
     def remove(self, resource: Resource, namespace: str, name: str) -> None:
         """Delete an object; one that is not there is no error."""
@@ -205,10 +205,10 @@ def written(kind: str, status: str, reason: str = "", message: str = "", **more:
     return {key: value for key, value in entry.items() if value != ""}
 
 
-def keep_transitions(stored: Document, conditions: list[Document]) -> None:
-    """Date conditions that are to be stored: with now, or as before where the status is the same."""
-    for entry in conditions:
-        before = condition(stored, entry["type"])
+def _keep_transitions(old: Document, new: Document) -> None:
+    """Date the conditions of an object that is to be stored: with now, or as before where the status is the same."""
+    for entry in status_of(new).get("conditions") or ():
+        before = condition(old, entry["type"])
         same = before.get("status") == entry["status"]
         entry["lastTransitionTime"] = before.get("lastTransitionTime", stamp()) if same else stamp()
 
