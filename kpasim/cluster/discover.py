@@ -90,7 +90,8 @@ def discover(
             f"{kube.name}: the autoscaler in namespace {SYSTEM_NAMESPACE} does not run: "
             f"{_state_of(by_app['autoscaler'][0])} (kubectl -n {SYSTEM_NAMESPACE} get pods)"
         )
-    version = _version(by_app["autoscaler"][0])
+    labels = labels_of(by_app["autoscaler"][0])
+    version = str(labels.get("app.kubernetes.io/version") or labels.get("serving.knative.dev/release") or "")
     if HELD_TO not in version:
         warnings.append(
             f"Knative {version or 'of unknown version'} runs here; predictions follow knative/serving@{HELD_TO}, whose "
@@ -167,11 +168,6 @@ def _check_kserve(kube: Kube, manifest: Document, warnings: list[str]) -> None:
     carried = {*annotations_of(manifest), *((manifest["spec"]["predictor"].get("annotations")) or {})}
     for key in sorted(carried & {*config.disallowed_annotations} - {*KServeConfig().disallowed_annotations}):
         warnings.append(f"KServe drops the annotation {key} here (--cluster-config tells the prediction)")
-
-
-def _version(pod: Document) -> str:
-    found = labels_of(pod)
-    return str(found.get("app.kubernetes.io/version") or found.get("serving.knative.dev/release") or "")
 
 
 def _state_of(pod: Document) -> str:

@@ -76,6 +76,13 @@ _SCHEDULE = flow({"kind": "schedule", "windows": [{"start": "08:00", "end": "18:
 """A schedule to begin with."""
 _AUTOSCALERS: Stops = tuple(_SCHEDULE if kind == "schedule" else kind for kind in KINDS)
 _STATES = ("warm", "idled", "zero")
+_PLAIN = {
+    "cluster.instance-types.": "cluster.instance-types.NAME.price-per-hour",
+    "model.cold-start.stages.": "model.cold-start.stages.NAME.time",
+    "model.service-time.time": "model.service-time.time",
+    "start.state": "start",
+}
+"""Beginnings of paths, and the paths that `kpasim explain` has for them."""
 
 SHAPES: Mapping[str, str] = packaged("loads.toml")
 """A load of each kind to begin with."""
@@ -284,15 +291,7 @@ def _key(name: str, field: Any) -> str:
 def _explained(path: str, experiment: Experiment) -> Key:
     """What `kpasim explain` says of a path, with the names of list members left out."""
     found = {(one.path, one.of): one for one in keys()}
-    plain = path
-    if path.startswith("cluster.instance-types."):
-        plain = "cluster.instance-types.NAME.price-per-hour"
-    elif path.startswith("model.cold-start.stages."):
-        plain = "model.cold-start.stages.NAME.time"
-    elif path.startswith("model.service-time.time"):
-        plain = "model.service-time.time"
-    elif path == "start.state":
-        plain = "start"
+    plain = next((plain for begin, plain in _PLAIN.items() if path.startswith(begin)), path)
     kind = getattr(experiment.workload, "kind", "")
     kind = "diurnal" if kind == "sinusoid" else kind
     return found.get((plain, "")) or found.get((plain, kind)) or found.get((plain, experiment.scaling.kind)) or next(

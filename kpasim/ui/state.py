@@ -61,21 +61,6 @@ class State(BaseModel):
         return [f"{path}={value}" for path, value in self.settings]
 
 
-def base_of(source: Source, state: State) -> Experiment:
-    """The opened experiment with the editor's manifest.
-
-    Raises:
-        ExperimentError: The manifest cannot be used.
-    """
-    experiment = source.experiment
-    if state.text is None:
-        return experiment
-    before = experiment.service
-    services = services_in(parse_documents(state.text, MANIFEST), MANIFEST)
-    one = next((each for each in services if each.name == before.name), services[0])
-    return experiment.with_service(read_object(one, experiment.config_autoscaler, experiment.defaults))
-
-
 def experiment_of(source: Source, state: State) -> Experiment:
     """The experiment of a state of the page.
 
@@ -83,7 +68,12 @@ def experiment_of(source: Source, state: State) -> Experiment:
         ExperimentError: The manifest cannot be used.
         RunError: A setting is refused, or the experiment is too large for the page.
     """
-    experiment = with_settings(base_of(source, state), parse_settings(state.assignments))
+    experiment = source.experiment
+    if state.text is not None:
+        services = services_in(parse_documents(state.text, MANIFEST), MANIFEST)
+        one = next((each for each in services if each.name == experiment.service.name), services[0])
+        experiment = experiment.with_service(read_object(one, experiment.config_autoscaler, experiment.defaults))
+    experiment = with_settings(experiment, parse_settings(state.assignments))
     if state.text is not None:
         experiment = experiment.with_settings({})  # what the new manifest contradicts is said now
     _check_size(experiment, source)
