@@ -74,13 +74,14 @@ def command(
     are predicted from the recorded requests and compared with the recorded ones. Exit status 3: the present was not
     predicted well enough to believe the rest.
     """
+    from kpasim.records.prometheus.exposition import write_openmetrics
     from kpasim.records.prometheus.observation import Observation
     from kpasim.results.cost import currency_of
     from kpasim.spec.quick import read_value
     from kpasim.spec.settings import parse_settings
     from kpasim.studies.against import differences
     from kpasim.studies.backtest.compare import Candidate, backtest, figures_of, series_of
-    from kpasim.studies.backtest.prepare import Given, candidates, prepare, stretches
+    from kpasim.studies.backtest.prepare import Given, candidates, experiment_text, prepare, stretches
     from kpasim.studies.backtest.waits import narrowed, trials
     from kpasim.studies.prices import prices_of
     from kpasim.studies.run import after
@@ -133,13 +134,9 @@ def command(
     if out:
         _write(Path(out), written)
     if write_experiment:
-        from kpasim.studies.backtest.prepare import experiment_text
-
         text = experiment_text(prepared, given, observation, write_experiment)
         write_file(write_experiment, text, f". Next: kpasim tune {write_experiment}, or kpasim sweep", folders=True)
     if openmetrics:
-        from kpasim.records.prometheus.exposition import write_openmetrics
-
         write_openmetrics(openmetrics, series_of(found))
         note(f"Wrote {openmetrics}")
     if as_json:

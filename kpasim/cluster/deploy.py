@@ -254,9 +254,7 @@ def import_from_cluster(namespace: str, name: str, kube: Kube) -> str:
     Raises:
         ClusterError: There is none, or it may not be read.
     """
-    import io
-
-    from ruamel.yaml import YAML
+    from kpasim.spec.quick import yaml_text
 
     found = kube.get(SERVICES, checked_label(namespace, "namespace"), checked_label(name, "name"))
     document = document_of(found, namespace, "")
@@ -266,12 +264,7 @@ def import_from_cluster(namespace: str, name: str, kube: Kube) -> str:
         del document["metadata"]["labels"]
     if not meta(document).get("annotations"):
         document["metadata"].pop("annotations", None)
-    ordered = {key: document[key] for key in ("apiVersion", "kind", "metadata", "spec") if key in document}
-    out = io.StringIO()
-    writer = YAML()
-    writer.default_flow_style = False
-    writer.dump(ordered, out)
-    return out.getvalue()
+    return yaml_text({key: document[key] for key in ("apiVersion", "kind", "metadata", "spec") if key in document})
 
 
 @dataclass(frozen=True)

@@ -181,8 +181,8 @@ class LiveRun:
         self._created = True
         self.ready = deploy.await_ready(self._kube, self._deployed, plan.waits, deadline, self.recorder.explain)
         self.recorder.follow_revision(self.ready.revision)
-        self._metrics = MetricsPoller(self._kube, self.recorder, plan.namespace)
-        self._metrics.start(self.ready.revision)
+        self._metrics = MetricsPoller(self._kube, self.recorder, plan.namespace, self.ready.revision)
+        self._metrics.start()
         return self.ready
 
     def await_idle(self) -> None:

@@ -56,7 +56,12 @@ def local_cluster(options: Options | None = None) -> Iterator[Path]:
     try:
         process.stdin.write(options.to_json() + "\n")
         process.stdin.flush()
-        yield Path(_line(process).rstrip("\n"))
+        # It prints the path when it is ready.
+        if not select.select([process.stdout], [], [], _START_S)[0] or not (line := process.stdout.readline()):
+            status = process.poll()
+            why = f"ended with status {status}" if status is not None else f"said nothing within {_START_S:.0f} s"
+            raise ClusterError(f"the local cluster did not start: it {why}")
+        yield Path(line.rstrip("\n"))
     finally:
         with contextlib.suppress(OSError):
             process.stdin.close()
@@ -66,13 +71,3 @@ def local_cluster(options: Options | None = None) -> Iterator[Path]:
             process.kill()  # its reaper ends the rest
             process.wait()
         process.stdout.close()
-
-
-def _line(process: subprocess.Popen[str]) -> str:
-    """The line that the fake cluster prints when it is ready."""
-    assert process.stdout is not None
-    if select.select([process.stdout], [], [], _START_S)[0] and (line := process.stdout.readline()):
-        return line
-    status = process.poll()
-    why = f"ended with status {status}" if status is not None else f"said nothing within {_START_S:.0f} s"
-    raise ClusterError(f"the local cluster did not start: it {why}")

@@ -43,24 +43,23 @@ def parse(text: str, namespace: str, revision: str) -> Gauges | None:
 
 
 class MetricsPoller:
-    """Looks at the autoscaler's metrics every so often, as long as that works.
+    """Looks at what the autoscaler's metrics say of a revision every so often, as long as that works.
 
     Attributes:
         seen: Whether there ever was anything to see.
         trouble: Why the latest look failed, empty where it did not.
     """
 
-    def __init__(self, kube: Kube, recorder: Recorder, namespace: str) -> None:
-        self._kube, self._recorder, self._namespace = kube, recorder, namespace
-        self._revision = ""
+    def __init__(self, kube: Kube, recorder: Recorder, namespace: str, revision: str) -> None:
+        self._kube, self._recorder = kube, recorder
+        self._namespace, self._revision = namespace, revision
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="autoscaler metrics", daemon=True)
         self.seen = False
         self.trouble = ""
 
-    def start(self, revision: str) -> None:
-        """Begin to look at a revision."""
-        self._revision = revision
+    def start(self) -> None:
+        """Begin to look."""
         self._thread.start()
 
     def stop(self) -> None:

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -92,8 +92,7 @@ class Gauges:
     excess: float
 
 
-@dataclass
-class _Event:
+class _Event(NamedTuple):
     at_s: float
     kind: str
     name: str
@@ -244,13 +243,10 @@ class Recorder:
         }
         return found
 
-    def event_rows(self, zero_s: float) -> list[tuple[str, str, str, str, str]]:
+    def event_rows(self, zero_s: float) -> list[tuple[str, ...]]:
         """Events as rows: time from ``zero_s``, kind, name, reason, and the message where it explains missing pods."""
         with self._lock:
-            return [
-                (f"{event.at_s - zero_s:.3f}", event.kind, event.name, event.reason, event.message)
-                for event in self.events
-            ]
+            return [(f"{at_s - zero_s:.3f}", *words) for at_s, *words in self.events]
 
     # -- one object --------------------------------------------------------------------------------------------------
 

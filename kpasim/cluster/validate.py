@@ -409,10 +409,9 @@ class _Validation:
 
     def _predicted(self, experiment: Experiment) -> Result:
         """The prediction of the load that will be sent: the random arrivals of an open loop are those of its plan."""
-        random = isinstance(self._load, OpenLoop) and experiment.workload.kind != "replay"
-        if random and self._predict is _simulated:
-            assert isinstance(self._load, OpenLoop)
-            return _simulated(experiment, self._load.arrivals_s)
+        load = self._load
+        if isinstance(load, OpenLoop) and experiment.workload.kind != "replay" and self._predict is _simulated:
+            return _simulated(experiment, load.arrivals_s)
         return self._predict(experiment)
 
     def _write(
@@ -567,16 +566,11 @@ def _stand(run: LiveRun, for_s: float, until: str) -> None:
 
 async def _until_failure(run: LiveRun, stop: asyncio.Event) -> None:
     """Set ``stop`` when the run has to end."""
-    while True:
-        try:
+    with contextlib.suppress(ClusterError):
+        while not run.interrupts.requested:
             run.check()
-        except ClusterError:
-            stop.set()
-        if run.interrupts.requested:
-            stop.set()
-        if stop.is_set():
-            return
-        await asyncio.sleep(_CHECK_S)
+            await asyncio.sleep(_CHECK_S)
+    stop.set()
 
 
 def _simulated(experiment: Experiment, sent_s: Floats | None = None) -> Result:

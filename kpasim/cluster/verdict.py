@@ -178,12 +178,11 @@ def _sides(
     prediction: Result, measured: Mapping[str, Any], figure: str
 ) -> tuple[float | None, tuple[float, float] | None, float | None]:
     """A figure as predicted, its interval, and as measured; None where there is none."""
-    place = tuple(figure.split("."))
-    predicted, interval, found = (value_at(one, place) for one in (prediction.summary, prediction.intervals, measured))
-    ends = interval if isinstance(interval, list | tuple) and len(interval) == 2 and None not in interval else None
+    sides = (prediction.summary, prediction.intervals, measured)
+    predicted, ends, found = (value_at(one, tuple(figure.split("."))) for one in sides)
     return (
         None if predicted is None else float(predicted),
-        None if ends is None else (float(ends[0]), float(ends[1])),
+        None if ends is None or None in ends else (float(ends[0]), float(ends[1])),
         None if found is None else float(found),
     )
 

@@ -270,7 +270,7 @@ def test_a_pod_reaches_its_own_cluster(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_metrics_that_are_off_are_told_with_the_key_to_set():
     """Since Knative 1.19 nobody exports them unless told to."""
-    poller = MetricsPoller(None, Recorder(Clock()), "default")  # type: ignore[arg-type]
+    poller = MetricsPoller(None, Recorder(Clock()), "default", "")  # type: ignore[arg-type]
     assert "config-observability" in poller.unseen()
     assert "metrics-protocol: prometheus" in poller.unseen()
 
