@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from kpasim.cli.tune import NOT_MET, UNDECIDED
+from kpasim.cli.output import NOT_MET, UNDECIDED
 from kpasim.results.tables import OPTIONAL, REQUIRED
 from tests.documented import ROOT, Block, blocks, help_pages, pages, prepare, run
 

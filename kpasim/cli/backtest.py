@@ -12,14 +12,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kpasim.cli import options
-from kpasim.cli.output import WIDTH, note, print_json, progress, show_tables, write_file
+from kpasim.cli.output import NOT_MET, WIDTH, note, print_json, progress, show_tables, write_file
 
 if TYPE_CHECKING:
     from kpasim.studies.backtest.compare import Backtest, Candidate
     from kpasim.studies.backtest.prepare import Given
 
-NOT_PREDICTED = 3
-"""Exit status where the present was not predicted well enough."""
 MOST_ROWS = 30
 """Rows of the table of bins; longer windows are in the folder of --out."""
 TOLD = ("latency_s.p95", "latency_s.mean", "errors", "gpu_seconds", "pod_seconds", "max_pods", "cost.amount")
@@ -146,7 +144,7 @@ def command(
         for one in beside_it:
             _show_candidate(one, believed=found.good)
     if not found.good:
-        raise click.exceptions.Exit(NOT_PREDICTED)
+        raise click.exceptions.Exit(NOT_MET)
 
 
 def _placed_otherwise(found: Backtest, given: Given, folder: str) -> dict[str, float]:

@@ -12,7 +12,7 @@ import click
 
 from kpasim import __version__
 from kpasim.cli import options
-from kpasim.cli.output import WIDTH, note, print_json
+from kpasim.cli.output import NOT_MET, WIDTH, note, print_json
 from kpasim.errors import printable
 from kpasim.results.display import counted
 
@@ -78,7 +78,7 @@ def command(
     if counts["error"]:
         raise click.exceptions.Exit(1)
     if strict and counts["warning"]:
-        raise click.exceptions.Exit(3)
+        raise click.exceptions.Exit(NOT_MET)
 
 
 def _print(found: Mapping[str, Sequence[Finding]], counts: Mapping[str, int], form: str, *, quiet: bool) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kpasim.cli import options
-from kpasim.cli.output import compile_for_next_time, note, print_json, progress, show_tables, write_figures
+from kpasim.cli.output import NOT_MET, compile_for_next_time, note, print_json, progress, show_tables, write_figures
 from kpasim.results.display import counted, number, span
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def command(
     else:
         _show(comparison)
     compile_for_next_time(comparison.result.engine)
-    raise click.exceptions.Exit(3 if comparison.missed else 0)
+    raise click.exceptions.Exit(NOT_MET if comparison.missed else 0)
 
 
 def _show(comparison: Comparison) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +12,6 @@ from kpasim.cli import options
 from kpasim.cli.output import note
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from kpasim.spec.catalogue import Entry
 
 DEFAULT_MODEL, DEFAULT_HEY = "sd15@t4", "-n 50 -c 5 -t 180"

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,12 +15,12 @@ import click
 from kpasim.errors import printable
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from matplotlib.figure import Figure
 
     from kpasim.results.display import Table
 
+NOT_MET, UNDECIDED = 3, 4
+"""Exit statuses where what was asked for is not met (SLOs, tolerances, a prediction), and where nothing can be said."""
 REPORT_EVERY_S = 10.0
 """How often progress is reported where nothing can be drawn."""
 WIDTH = 110

@@ -8,15 +8,12 @@ from typing import TYPE_CHECKING, Unpack
 import click
 
 from kpasim.cli import options
-from kpasim.cli.output import compile_for_next_time, note, print_json, progress, write_figures, write_file
+from kpasim.cli.output import NOT_MET, compile_for_next_time, note, print_json, progress, write_figures, write_file
 
 if TYPE_CHECKING:
     from kpasim.spec.experiment import Experiment
     from kpasim.studies.execution.engine import Engine
     from kpasim.studies.run import Result
-
-NOT_MET = 3
-"""Exit status when an SLO is not met."""
 
 
 @click.command(epilog="\b\nTry: kpasim run experiments/hey50x5.yaml --replications 500 --out runs/hey50x5")

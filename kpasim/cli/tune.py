@@ -12,15 +12,13 @@ from typing import TYPE_CHECKING, Unpack
 import click
 
 from kpasim.cli import options
-from kpasim.cli.output import note, now_and_then, print_json, show_tables, write_file
+from kpasim.cli.output import NOT_MET, UNDECIDED, note, now_and_then, print_json, show_tables, write_file
 from kpasim.results.display import NOTHING, Table, counted, number, span, with_interval
 
 if TYPE_CHECKING:
     from kpasim.studies.execution.engine import Engine
     from kpasim.studies.tune import Judged, TuneResult
 
-NOT_MET, UNDECIDED = 3, 4
-"""Exit status when no settings that were tried meet the SLOs, and when the search could not decide."""
 SHOWN = (
     ("p50 of successes", "latency_s.p50", "s"),
     ("p95 of successes", "latency_s.p95", "s"),

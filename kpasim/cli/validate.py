@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 import click
 
 from kpasim.cli import options
-from kpasim.cli.output import note, print_json
+from kpasim.cli.output import NOT_MET, UNDECIDED, note, print_json
 
 if TYPE_CHECKING:
     from kpasim.cluster.discover import Gateway
@@ -132,4 +132,4 @@ def command(
     elif report.folder is not None:
         for line in report.lines():
             click.echo(line)
-    raise click.exceptions.Exit(4 if report.not_judged else 0 if report.within else 3)
+    raise click.exceptions.Exit(UNDECIDED if report.not_judged else 0 if report.within else NOT_MET)

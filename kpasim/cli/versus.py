@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from kpasim.cli import options
-from kpasim.cli.output import WIDTH, compile_for_next_time, note, print_json, progress, show_tables
+from kpasim.cli.output import NOT_MET, WIDTH, compile_for_next_time, note, print_json, progress, show_tables
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from kpasim.studies.execution.engine import Engine
     from kpasim.studies.judge import Judgement
     from kpasim.studies.versus.study import Versus
 
-NOT_MET = 3
-"""Exit status when no autoscaler meets the SLOs."""
 MOST_REASONS = 6
 """Lines about the decisions of an autoscaler that --explain prints at most."""
 

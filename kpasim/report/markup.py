@@ -38,12 +38,12 @@ def element(tag: str, *content: Content, **attributes: str | bool | None) -> Htm
         attributes: ``None`` and ``False`` are left out, ``True`` has no value; a trailing underscore is dropped and
             underscores become hyphens (``class_``, ``aria_label``).
     """
-    pairs = [
-        f" {_attribute(name)}" if value is True else f' {_attribute(name)}="{html.escape(str(value))}"'
-        for name, value in attributes.items()
-        if value is not None and value is not False
-    ]
-    opening = f"<{tag}{''.join(pairs)}>"
+    opening = f"<{tag}"
+    for name, value in attributes.items():
+        if value is not None and value is not False:
+            given = "" if value is True else f'="{html.escape(str(value))}"'
+            opening += f" {name.rstrip('_').replace('_', '-')}{given}"
+    opening += ">"
     return Html(opening if tag in VOID else f"{opening}{text(*content)}</{tag}>")
 
 
@@ -141,10 +141,6 @@ def in_script(value: object) -> str:
     for character in "<>&\u2028\u2029":
         found = found.replace(character, f"\\u{ord(character):04x}")
     return found.encode("utf-8", "replace").decode()
-
-
-def _attribute(name: str) -> str:
-    return name.rstrip("_").replace("_", "-")
 
 
 def _printable(words: str) -> str:

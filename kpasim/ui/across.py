@@ -59,21 +59,22 @@ def across(
     texts_of = {value_text(value): text for text, value in values.items()}
     chosen = [texts_of[value_text(one[path])] for one in result.settings]
     words = knob.words or {}
+    named = [words.get(text, text) for text in chosen]
+    now = chosen.index(knob.value) if knob.value in chosen else None
     return {
         "path": path,
         "label": knob.label,
         "values": chosen,
-        "words": [words.get(text, text) for text in chosen],
+        "words": named,
         "now": knob.value,
-        "rows": [_row(result, place, words.get(text, text)) for place, text in enumerate(chosen)],
+        "rows": [_row(result, place, text) for place, text in enumerate(named)],
         "columns": [knob.label, PERCENTILE, held(result.replications), "cost", held(result.replications), "failed"],
         "units": f"{PERCENTILE} in s, cost in {result.cost_unit}",
         "refused": [f"{value_text(one[path])}: {reason}" for one, reason in plan.refused],
         "note": MET_IDLE if plan.met_idle else "",
         "replications": result.replications,
-        "chart": chart(result, [words.get(text, text) for text in chosen], chosen.index(knob.value)
-                       if knob.value in chosen else None, short(path)),
-    }  # fmt: skip
+        "chart": chart(result, named, now, short(path)),
+    }
 
 
 def _row(result: SweepResult, place: int, text: str) -> list[str]:

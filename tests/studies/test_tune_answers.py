@@ -10,7 +10,8 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from kpasim.cli.tune import NOT_MET, command
+from kpasim.cli.output import NOT_MET
+from kpasim.cli.tune import command
 from kpasim.errors import RunError
 from kpasim.spec.experiment import Experiment, from_mapping
 from kpasim.studies.run import simulate
