@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import click
 
@@ -59,6 +59,7 @@ def command(
     continues a sweep that was interrupted (Ctrl-C) or killed.
     """
     from kpasim.spec.settings import parse_settings
+    from kpasim.spec.sweep import Percentile
     from kpasim.studies.sweep import Plan, is_of_another_version, sweep
 
     if address and backend == "local":
@@ -66,7 +67,8 @@ def command(
     if replications:
         settings = (*settings, f"replications={replications}")
     plan = Plan.read(file, parse_settings(settings), cluster_config)
-    check_percentile(percentile)
+    if percentile is not None and percentile not in (known := get_args(Percentile)):
+        raise click.BadParameter(f"{percentile!r} is not known (one of {', '.join(known)})", param_hint="--percentile")
     folder = Path(out) if out else Path("runs") / plan.name
     configs = (word for one in cluster_config for word in ("--cluster-config", one))
     again = shlex.join([file, "--out", str(folder), *configs, *(word for one in settings for word in ("--set", one))])
@@ -101,17 +103,6 @@ def command(
         show(result, percentile or result.about["percentiles"][0])
         note(f"All rows: {folder}/rows.csv, rows.parquet, sweep.json; all replications: {folder}/replications.parquet")
         note(f"Next: kpasim {f'report {folder}' if plot else f'sweep {again} --resume --plot'}")
-
-
-def check_percentile(percentile: str | None) -> None:
-    """Refuse a latency that no run reports."""
-    from typing import get_args
-
-    from kpasim.spec.sweep import Percentile
-
-    known = get_args(Percentile)
-    if percentile is not None and percentile not in known:
-        raise click.BadParameter(f"{percentile!r} is not known (one of {', '.join(known)})", param_hint="--percentile")
 
 
 def introduce(plan: Plan) -> None:

@@ -450,11 +450,9 @@ def _read_provenance(row: _Row, headers: Mapping[str, str]) -> None:
         row.arrival_unix_s = _finite(headers.get("X-Arrival-Time", ""))
     for part in headers.get("Server-Timing", "").split(","):
         name, _, duration = part.strip().partition(";dur=")
-        with contextlib.suppress(ValueError):
-            if name == "service":
-                row.service_s = _finite(duration) / 1e3
-            elif name == "queue":
-                row.queue_s = _finite(duration) / 1e3
+        if name in ("service", "queue"):
+            with contextlib.suppress(ValueError):
+                setattr(row, f"{name}_s", _finite(duration) / 1e3)
 
 
 def _finite(text: str) -> float:

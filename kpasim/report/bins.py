@@ -30,13 +30,10 @@ class Steps(NamedTuple):
 
 def changes(tables: Tables) -> int:
     """How often pods, the desired number or the mode of the autoscaler changed."""
-    pods = tables.pods
-    columns = [pods[name] for name in ("created_s", "ready_s", "delete_requested_s", "gone_s")]
-    desired = tables.scaling["desired"]
-    panic = tables.ticks["panic_mode"]
-    return sum(int((~np.isnan(one)).sum()) for one in columns) + sum(
-        int((np.diff(one) != 0).sum()) for one in (desired, panic)
-    )
+    times = (tables.pods[name] for name in ("created_s", "ready_s", "delete_requested_s", "gone_s"))
+    values = tables.scaling["desired"], tables.ticks["panic_mode"]
+    changed = sum(np.count_nonzero(~np.isnan(one)) for one in times)
+    return int(changed + sum(np.count_nonzero(np.diff(one)) for one in values))
 
 
 def needed(tables: Tables) -> bool:
