@@ -12,7 +12,7 @@ Source:
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -150,68 +150,51 @@ def _nearness(one: Candidate) -> tuple[float, ...]:
     return (-one.share, miss, float(np.mean(one.unanswered)), one.cost)
 
 
+@dataclass(eq=False)
 class Race:
     """The race for the cheapest settings that meet their SLOs.
 
     Attributes:
-        candidates: All that took part, by point.
         space: Where to look.
-        probability: Smallest probability to meet the SLOs.
+        make: Makes the runner of settings; raises a KpasimError where they cannot be.
+        slos: What a run must meet.
+        probability: Smallest probability to meet them.
+        cost_figure: What is to be least.
+        seed: Seed of the sample that the race begins with.
+        budget: Replications at most.
+        progress: Called with the replications simulated and the candidates still open.
+        simulate: Simulates replications of runners, on so many threads (0: on all cores).
+        candidates: All that took part, by point.
         best: The cheapest of those that meet the SLOs so far.
         simulated: Replications simulated in all.
         cut_short: Whether the race ended because its replications were spent.
         refused: Points that cannot be.
     """
 
-    def __init__(
-        self,
-        space: Space,
-        make: Callable[[dict[str, Any]], Runner],
-        slos: list[Slo],
-        probability: float,
-        cost_figure: str,
-        *,
-        seed: int,
-        budget: int,
-        progress: Callable[[int, int], None],
-        simulate: Callable[[Sequence[tuple[Runner, range]], int], list[Figures]] = slo_figures_of,
-    ) -> None:
-        """Prepare a race.
-
-        Args:
-            space: Where to look.
-            make: Makes the runner of settings; raises a KpasimError where they cannot be.
-            slos: What a run must meet.
-            probability: Smallest probability to meet them.
-            cost_figure: What is to be least.
-            seed: Seed of the sample that the race begins with.
-            budget: Replications at most.
-            progress: Called with the replications simulated and the candidates still open.
-            simulate: Simulates replications of runners, on so many threads (0: on all cores).
-        """
-        self.candidates: dict[Place, Candidate] = {}
-        self.space = space
-        self.probability = probability
-        self.best: Candidate | None = None
-        self.simulated = 0
-        self.cut_short = False
-        self.refused: set[Place] = set()
-        self._make = make
-        self._slos = slos
-        self._cost_figure = cost_figure
-        self._seed = seed
-        self._budget = budget
-        self._progress = progress
-        self._simulate = simulate
-        self._looked: set[tuple[str, Place]] = set()
+    space: Space
+    make: Callable[[dict[str, Any]], Runner]
+    slos: Sequence[Slo]
+    probability: float
+    cost_figure: str
+    _: KW_ONLY
+    seed: int
+    budget: int
+    progress: Callable[[int, int], None]
+    simulate: Callable[[Sequence[tuple[Runner, range]], int], list[Figures]] = slo_figures_of
+    candidates: dict[Place, Candidate] = field(default_factory=dict)
+    best: Candidate | None = None
+    simulated: int = 0
+    cut_short: bool = False
+    refused: set[Place] = field(default_factory=set)
+    _looked: set[tuple[str, Place]] = field(default_factory=set)
 
     def run(self) -> None:
         """Race until the best is known, nothing is left to try, or the budget is spent."""
         # A small budget begins with fewer points, to have something left for those that look good.
-        start = max(1, min(SAMPLE, self._budget // (4 * FIRST)))
+        start = max(1, min(SAMPLE, self.budget // (4 * FIRST)))
         origin = self.space.origin
         near = [origin, *self.space.lines(origin)][: 1 + start // 2]
-        self.join([*near, *self.space.sample(start, self._seed)])
+        self.join([*near, *self.space.sample(start, self.seed)])
         while not self.spent:
             one = self._next()
             if one is None:
@@ -255,7 +238,7 @@ class Race:
 
     def allow(self, more: int) -> None:
         """Allow so many replications from now on."""
-        self._budget = self.simulated + more
+        self.budget = self.simulated + more
 
     def judge(self, one: Candidate) -> bool:
         """Whether a candidate almost surely meets the SLOs; simulates until that is known or no replication is left."""
@@ -271,7 +254,7 @@ class Race:
     @property
     def spent(self) -> bool:
         """Whether the replications that are allowed were simulated."""
-        return self.simulated >= self._budget
+        return self.simulated >= self.budget
 
     def among(self, state: State) -> list[Candidate]:
         """Candidates of a state, the cheapest first."""
@@ -282,12 +265,12 @@ class Race:
         """Let points join the race; returns whether there was a new one."""
         joined: list[Candidate] = []
         for place in places:
-            left = self._budget - self.simulated - FIRST * len(joined)
+            left = self.budget - self.simulated - FIRST * len(joined)
             if place in self.candidates or place in self.refused or left <= 0:
                 continue
             settings = self.space.settings(place)
             try:
-                one = Candidate(place, settings, self._make(settings))
+                one = Candidate(place, settings, self.make(settings))
             except KpasimError:
                 if place == self.space.origin:
                     raise
@@ -316,21 +299,21 @@ class Race:
                 continue
             figures, each.ahead = each.ahead, None
             if figures is None or len(figures["requests"]) != count - each.count:
-                [figures] = self._simulate([(each.runner, range(each.count, count))], 0)
+                [figures] = self.simulate([(each.runner, range(each.count, count))], 0)
             self.simulated += count - each.count
             each.show(
                 # What cannot be billed is never the cheapest.
-                costs=np.append(each.costs, np.nan_to_num(figures[self._cost_figure], nan=np.inf)),
-                met=np.append(each.met, all_met(self._slos, figures)),
-                missed=np.append(each.missed, worst_miss(self._slos, figures)),
+                costs=np.append(each.costs, np.nan_to_num(figures[self.cost_figure], nan=np.inf)),
+                met=np.append(each.met, all_met(self.slos, figures)),
+                missed=np.append(each.missed, worst_miss(self.slos, figures)),
                 unanswered=np.append(each.unanswered, figures["requests"] - figures["ok"]),
             )
-        self._progress(self.simulated, [each.state for each in self.candidates.values()].count("open"))
+        self.progress(self.simulated, [each.state for each in self.candidates.values()].count("open"))
 
     def _execute_ahead(self, some: Sequence[Candidate], count: int) -> None:
         """Simulate candidates up to a number of replications together, which is cheaper, before they are executed."""
         some = [one for one in some if one.ahead is None]
-        found = self._simulate([(one.runner, range(one.count, count)) for one in some], 0)
+        found = self.simulate([(one.runner, range(one.count, count)) for one in some], 0)
         for one, figures in zip(some, found, strict=True):
             one.ahead = figures
 
@@ -344,7 +327,7 @@ class Race:
             beside = (each.count, each.share < self.probability) == (one.count, one.share < self.probability)
             if beside and not (each.count >= TWINS and self._twin(each, 2 * each.count, found)):
                 found.append(each)
-        return found[: math.ceil((self._budget - self.simulated) / one.count)]
+        return found[: math.ceil((self.budget - self.simulated) / one.count)]
 
     def _twin(self, one: Candidate, count: int, coming: Sequence[Candidate] = ()) -> Candidate | None:
         """A candidate with more replications whose costs, answers and misses were the same as far as both went.
