@@ -13,11 +13,9 @@ _POINTS = 2_001
 
 
 def half_width(values: Floats, share: float) -> Floats:
-    """Half the length of the confidence interval of each mean; ``NaN`` for single values.
+    """Half the length of the confidence interval of each mean along the last axis; ``NaN`` for single values.
 
-    Args:
-        values: What was drawn; means are along the last axis.
-        share: One-sided confidence: 0.95 for an interval of 90 %.
+    ``share`` is the one-sided confidence: 0.95 for an interval of 90 %.
     """
     n = values.shape[-1]
     if n < 2:
@@ -27,13 +25,9 @@ def half_width(values: Floats, share: float) -> Floats:
 
 @lru_cache
 def t_quantile(freedom: float, share: float) -> float:
-    """The number that a t-distributed one stays below with a probability of at least a half, to 10 digits.
+    """The number that a t-distributed one stays below with a probability ``share`` of at least a half, to 10 digits.
 
     scipy has this too, but importing it takes a quarter of the time of a small run.
-
-    Args:
-        freedom: Degrees of freedom.
-        share: The probability, 0.5 to 1.
 
     Source:
         Abramowitz and Stegun, Handbook of Mathematical Functions (1964), 26.7.1, with t = sqrt(freedom) tan(angle).

@@ -112,10 +112,7 @@ class Tables:
         return Tables(**{name: {key: column[np.newaxis] for key, column in of.items()} for name, of in every.items()})
 
     def to_arrow(self, table: str) -> Any:
-        """One table as a ``pyarrow.Table``; see `kpasim.results.frames.to_arrow`.
-
-        Args:
-            table: ``requests``, ``pods``, ``ticks``, ``scaling`` or ``nodes``.
+        """``requests``, ``pods``, ``ticks``, ``scaling`` or ``nodes`` as a ``pyarrow.Table``; null is what is missing.
 
         Raises:
             RunError: There is no such table.
@@ -123,10 +120,7 @@ class Tables:
         return to_arrow(self._columns(table))
 
     def to_pandas(self, table: str) -> Any:
-        """One table as a ``pandas.DataFrame``; see `kpasim.results.frames.to_pandas`.
-
-        Args:
-            table: As for `to_arrow`.
+        """The same as a ``pandas.DataFrame``; whole numbers stay whole (``Int64``).
 
         Raises:
             RunError: There is no such table, or pandas is not installed.
@@ -176,10 +170,8 @@ def read_run_folder(
 ) -> tuple[dict[str, Any], Tables, dict[str, Any]]:
     """Read a folder that `write_run_folder` or a measurement left.
 
-    Args:
-        folder: The folder.
-        skipped: Takes the problems of malformed rows, each with its file, which are then left out; without it they are
-            raised.
+    ``skipped`` takes the problems of malformed rows, each with its file, which are then left out; without it they are
+    raised.
 
     Returns:
         What was run (run.json as it is), the tables (known columns only), and summary.json (empty where there is none).
@@ -226,12 +218,7 @@ def write_table(path: str | Path, table: str, columns: Columns) -> None:
 
 
 def read_table(path: str | Path, table: str, skipped: list[Problem] | None = None) -> Columns:
-    """Read one table; columns that are not known are left out.
-
-    Args:
-        path: The file.
-        table: Which table it is.
-        skipped: Takes the problems of malformed rows, which are then left out; without it they are raised.
+    """Read one table; columns that are not known are left out, and malformed rows as in `read_run_folder`.
 
     Raises:
         RecordError: The file is missing, lacks a column, or holds a value that is not what its column says.

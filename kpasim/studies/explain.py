@@ -115,13 +115,7 @@ def explanation(tables: Tables, params: Params) -> Iterator[str]:
 
 
 def why(tables: Tables, params: Params, scaling: Scaling) -> list[str]:
-    """Why it scaled, in at most four sentences: first scale-out, peak, first scale-in after it, and zero.
-
-    Args:
-        tables: What one replication left.
-        params: What was simulated.
-        scaling: Its autoscaler.
-    """
+    """Why a replication scaled, in at most four sentences: first scale-out, peak, first scale-in after it, and zero."""
     ticks = tables.ticks
     t_s, desired = ticks["t_s"], ticks["desired"].astype(np.int64)
     limits = [_bounds(params, float(time_s)) for time_s in t_s]

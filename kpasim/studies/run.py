@@ -274,9 +274,7 @@ class Result(Billed):
     def tables(self, replication: int | None = None, *, brief: bool = False) -> Tables:
         """Tables of one replication, the representative one by default.
 
-        Args:
-            replication: Its index.
-            brief: Leave out what a timeline does not show: all requests, and how decisions came about.
+        With ``brief`` what a timeline does not show is left out: all requests, and how decisions came about.
         """
         index = self.representative if replication is None else replication
         names = instance_type_names(self.experiment)
@@ -303,9 +301,7 @@ class Result(Billed):
     def write(self, folder: str | Path, slos: Sequence[Mapping[str, Any]] = ()) -> None:
         """Write the representative replication as a run folder, and ``replications.parquet`` with one row for each.
 
-        Args:
-            folder: Where to.
-            slos: Verdicts on SLOs for the page, each with ``text`` and ``met``.
+        Verdicts on SLOs are for the page, each with ``text`` and ``met``.
         """
         raw = without_secrets(self.experiment.raw)
         run = {

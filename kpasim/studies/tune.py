@@ -360,10 +360,6 @@ def tune(
 def read(path: str | Path, cluster_config: Sequence[str | Path] = ()) -> tuple[Experiment, dict[str, list[Any]] | None]:
     """The experiment of a file, and what may vary where the file is a sweep's.
 
-    Args:
-        path: The file.
-        cluster_config: As for `load`.
-
     Raises:
         ExperimentError: As `load` and `load_sweep`.
     """

@@ -418,10 +418,7 @@ def figures_of(
 ) -> Figures:
     """Every figure of an experiment, one value per replication; money as ``cost.NAME``.
 
-    Args:
-        stretches: Its stretches, one after the other. Percentiles of several are their mean, weighted by requests.
-        replications: How many.
-        progress: Called with the number of replications finished so far.
+    Percentiles of several stretches, which follow each other, are their mean, weighted by requests.
     """
     capacity, found = Capacity(), []
     for place, stretch in enumerate(stretches):

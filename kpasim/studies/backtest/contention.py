@@ -52,11 +52,7 @@ class Contention:
 def contention(observation: Observation, concurrency: int, mean_s: float, seed: int = 1) -> Contention | None:
     """The contention that an observation shows; ``None`` where it shows none, or too little was shared.
 
-    Args:
-        observation: The series.
-        concurrency: The service's containerConcurrency; 0 for any number.
-        mean_s: Mean duration [s].
-        seed: Of the resamples.
+    ``concurrency`` is the service's containerConcurrency, 0 for any number; ``mean_s`` the mean duration.
     """
     most = min(concurrency or MOST_SHARING, MOST_SHARING)
     if most < 2:

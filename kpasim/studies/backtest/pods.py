@@ -27,16 +27,7 @@ class PodSeconds:
 
 
 def gauge(observation: Observation, metric: str, revision: str | None = None) -> tuple[Floats, Floats]:
-    """A gauge of the autoscaler, of all revisions together.
-
-    Args:
-        observation: The series.
-        metric: Name of the gauge.
-        revision: Only of this revision.
-
-    Returns:
-        Times of the scrapes [s since 1970], and the values.
-    """
+    """A gauge of the autoscaler, of all revisions together or of one: times of scrapes [s since 1970], and values."""
     by_revision: dict[str, list[tuple[Floats, Floats]]] = {}
     for one in observation.find(metric, "autoscaler"):
         if revision in (None, one.revision):
@@ -74,18 +65,14 @@ def begun(observation: Observation) -> Floats:
 
 
 def pod_seconds(observation: Observation, metric: str, begin_s: float, end_s: float) -> PodSeconds:
-    """Pod-seconds of a gauge of pods between two times, of all revisions together.
+    """Pod-seconds of a gauge of pods between two times [s since 1970], of all revisions together.
+
+    The gauge is ``kn_revision_pods_count`` (Ready) or ``kn_revision_pods_requested`` (created).
 
     Between two scrapes the moments of changes are unknown. All pods that start in an interval are taken to start at one
     time, uniform in it, and all that go at another: the integral has the trapezoid's value and the variance
     ``(started^2 + gone^2) * length^2 / 12``. How many started is known from their processes, also where as many went.
     The autoscaler writes its gauges at a reconcile, up to a tick late, which adds to the length.
-
-    Args:
-        observation: The series.
-        metric: ``kn_revision_pods_count`` (Ready) or ``kn_revision_pods_requested`` (created).
-        begin_s: From [s since 1970].
-        end_s: To [s since 1970].
     """
     times_s, pods = gauge(observation, metric)
     if not len(times_s):

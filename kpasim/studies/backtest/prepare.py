@@ -125,12 +125,7 @@ class Prepared:
 
 
 def prepare(observation: Observation, folder: str | Path, given: Given) -> Prepared:
-    """The experiments of an observation.
-
-    Args:
-        observation: The series.
-        folder: Where they lie: the workload names it.
-        given: The user's part.
+    """The experiments of an observation, whose workload names the folder with its series.
 
     Raises:
         RunError: The observation does not tell a time that the user did not give either, or has no requests.
@@ -350,12 +345,7 @@ def _from_then(samples: tuple[Floats, Floats], begin_s: float) -> tuple[Floats, 
 def stretches(observation: Observation, part: Part, warm_up_s: float | None = None) -> list[Part]:
     """A part cut into stretches that memory holds, each but the first with a time to warm up before it counts.
 
-    Each begins with as many pods as were recorded then.
-
-    Args:
-        observation: The series.
-        part: What to cut.
-        warm_up_s: How long before a stretch its run begins [s]; ``WARM_UP_S`` if ``None``.
+    Each begins with as many pods as were recorded then. The time is ``WARM_UP_S`` if ``None``.
     """
     warm_up_s = WARM_UP_S if warm_up_s is None else warm_up_s
     assert isinstance(part.experiment.workload, Observed)

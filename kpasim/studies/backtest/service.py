@@ -79,11 +79,7 @@ class _Durations:
 
 
 def service_time(observation: Observation, revision: str | None = None) -> ServiceTime:
-    """The service time that an observation shows.
-
-    Args:
-        observation: The series.
-        revision: Only that of this revision.
+    """The service time that an observation shows, of all revisions together or of one.
 
     Raises:
         RunError: No request was measured.

@@ -49,10 +49,7 @@ def narrowed(
 ) -> Prepared:
     """The same with the cold starts that predict the recorded mean latency; as it was where scrapes tell them.
 
-    Args:
-        observation: The series.
-        prepared: What to simulate.
-        progress: Called with the number of trials finished so far, out of ``trials(prepared)``.
+    ``progress`` is called with the number of trials finished so far, out of ``trials(prepared)``.
 
     Raises:
         KpasimError: It cannot be simulated.

@@ -380,12 +380,8 @@ class Case:
     ) -> Finding:
         """A finding about the Service or the experiment, with the line of the place or of what is nearest to it.
 
-        Args:
-            rule: As for `in_words`, like the variant and the values; the texts know the case itself, too.
-            variant: Likewise.
-            place: Key that it is about, where the rule does not have it.
-            changes: The fix as settings, likewise.
-            values: What the texts name.
+        Rule, variant and values are as for `in_words`, whose texts know the case itself, too. The place and the changes
+        are for rules that do not have their own.
         """
         words = in_words(rule, variant, case=self, service=self.service, revision=self.service.revision, **values)
         words |= {"changes": changes} if changes else {}

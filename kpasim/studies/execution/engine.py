@@ -123,14 +123,9 @@ def execute_long(
     threads: int = 0,
     progress: Callable[[int], None] | None = None,
 ) -> list[Outcome]:
-    """Simulate long replications with the compiled engine, see ``engines.long``.
+    """Simulate long replications, whose sampler has parts, with the compiled engine; see ``engines.long``.
 
-    Args:
-        experiment: The experiment.
-        sampler: Source of its random draws, which has parts.
-        count: How many replications.
-        threads: Replications simulated at the same time; 0 for one on each core.
-        progress: Called with the number of replications finished so far.
+    Threads and progress are as for `execute`.
     """
     from kpasim.engines import long
 

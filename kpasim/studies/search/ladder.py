@@ -9,11 +9,7 @@ _SAME = 3
 
 
 def _fewer_changes(race: Race, best: Candidate) -> Candidate:
-    """The best without changes that are hardly worth it: one after the other is taken back where that costs nothing.
-
-    Args:
-        race: A race that has been run.
-        best: Its best candidate.
+    """The best of a race without changes that are hardly worth it: each is taken back where that costs nothing.
 
     Returns:
         Settings that meet the SLOs and almost surely cost no more than the best but for the tolerance.
@@ -29,14 +25,10 @@ def _fewer_changes(race: Race, best: Candidate) -> Candidate:
 
 
 def climb(race: Race, best: Candidate) -> list[Candidate | None]:
-    """The cheapest candidate that meets the SLOs with at most 0, 1, 2 ... changes, up to those of the best.
+    """The cheapest candidate that meets the SLOs with at most 0, 1, 2 ... changes, up to those of the best of a race.
 
     Beside what the race has tried, these are points that take changes of the best back, and points one change away
     from the step before.
-
-    Args:
-        race: A race that has been run.
-        best: Its best candidate.
 
     Returns:
         One for each number of changes; None where nothing that was tried meets the SLOs.

@@ -185,12 +185,7 @@ def worst_miss(slos: Sequence[Slo], figures: Figures) -> Floats:
 
 
 def wilson(met: int, count: int, z: float = 1.959964) -> tuple[float, float]:
-    """Interval of a probability of which ``met`` trials in ``count`` were successes.
-
-    Args:
-        met: Successes.
-        count: Trials.
-        z: Quantile of the normal distribution; 1.96 for 95 %.
+    """Interval of a probability of which ``met`` trials in ``count`` were successes; ``z`` is a normal quantile.
 
     Source:
         Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22 (1927).

@@ -23,16 +23,7 @@ _DIRECTIONS = (
 
 
 def sobol(dimensions: int, power: int, seed: int) -> Floats:
-    """The first points of a scrambled sequence.
-
-    Args:
-        dimensions: Of the cube.
-        power: There are ``2**power`` points.
-        seed: Of the scramble.
-
-    Returns:
-        Shape ``(2**power, dimensions)``, in [0, 1).
-    """
+    """The first points of a sequence scrambled by a seed, shape ``(2**power, dimensions)``, in [0, 1)."""
     if dimensions > len(_DIRECTIONS):
         from scipy.stats import qmc
 

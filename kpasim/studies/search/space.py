@@ -47,12 +47,7 @@ class Space:
     """
 
     def __init__(self, axes: Mapping[str, Sequence[Any]], unchanged: Callable[[str, Any], bool] | None = None) -> None:
-        """Prepare the space.
-
-        Args:
-            axes: Values by path.
-            unchanged: Whether a value of a path leaves the experiment as it is.
-        """
+        """Prepare the space; ``unchanged`` says whether a value of a path leaves the experiment as it is."""
         self.axes = {path: _with_as_it_is(path, values, unchanged) for path, values in axes.items()}
         self.origin: Place = tuple(values.index(AS_IT_IS) for values in self.axes.values())
         self._sizes = [len(values) for values in self.axes.values()]
@@ -79,12 +74,7 @@ class Space:
         return itertools.product(*(range(size) for size in self._sizes))
 
     def sample(self, count: int, seed: int) -> list[Place]:
-        """Some points that fill the space evenly, and its corners as far as they are few; all points of a small one.
-
-        Args:
-            count: Points wanted.
-            seed: Seed of the sample.
-        """
+        """Some points that fill the space evenly, and its corners as far as they are few; all points of a small one."""
         if len(self) <= count:
             return list(self.every())
         ends = [sorted({0, size - 1}) for size in self._sizes]
