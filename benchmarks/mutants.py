@@ -101,8 +101,8 @@ MUTANTS = (
     Mutant(ROUTING, "row[RUNNING] >= row[CAPACITY] or row[IN_FLIGHT] <= row[RUNNING]", "row[RUNNING] >= row[CAPACITY]"),
     Mutant(
         AUTOSCALER,
-        "if count == 0:\n        sim.autoscaler.next_scrape_ns",
-        "if count == 1:\n        sim.autoscaler.next_scrape_ns",
+        "if count == 0:\n        wake_scrape",
+        "if count == 1:\n        wake_scrape",
     ),
     Mutant(AUTOSCALER, "sim.now_ns if poked else sim.now_ns - 1", "sim.now_ns"),
     Mutant(
@@ -128,7 +128,11 @@ MUTANTS = (
     Mutant(
         QUEUEPROXY, "limit * (1 + routing.QUEUE_PROXY_DEPTH_PER_SLOT)", "limit * routing.QUEUE_PROXY_DEPTH_PER_SLOT"
     ),
-    Mutant(QUEUEPROXY, "BAD_GATEWAY if closed else QUEUE_FULL", "QUEUE_FULL"),
+    Mutant(
+        QUEUEPROXY,
+        "leave(sim, row, which)\n        return BAD_GATEWAY",
+        "leave(sim, row, which)\n        return QUEUE_FULL",
+    ),
     Mutant(QUEUEPROXY, "limit == 0 or passed_on(sim, which) < limit", "passed_on(sim, which) < limit"),
     Mutant(QUEUEPROXY, "            sim.pods[which].orphans -= 1\n", "            pass\n"),
     Mutant(
@@ -181,7 +185,7 @@ MUTANTS = (
     Mutant(ROUTING, "begin = index % pods", "begin = min(index, pods - 1)"),
     Mutant(ROUTING, "if container_concurrency <= 3:", "if container_concurrency < 3:"),
     Mutant(ROUTING, "if position >= count:", "if position > count:"),
-    Mutant(ROUTING, "row[TOTAL_SLOTS] or row[RUNNING] >= row[CAPACITY]:", "row[TOTAL_SLOTS]:"),
+    Mutant(ROUTING, "if row[RUNNING] < row[CAPACITY]:", "if row[RUNNING] <= row[CAPACITY]:"),
     Mutant(ROUTING, "in_flight[other] < in_flight[one] else", "in_flight[other] <= in_flight[one] else"),
     Mutant(RECONCILER, "if sim.revision.ready_pods == 1:", "if sim.revision.ready_pods == 2:"),
     Mutant(RECONCILER, "    sim.revision.crashed = 0\n", ""),
@@ -214,7 +218,7 @@ MUTANTS = (
     Mutant(INGRESS, " and not sim.params.always_activator", ""),
     Mutant(INGRESS, "due_ns > sim.now_ns or (idle_ns", "due_ns >= sim.now_ns or (idle_ns"),
     Mutant(INGRESS, "        sim.turn[worker] += 1\n", ""),
-    Mutant(INGRESS, "if index < 0 or index >= sim.ingress.activators:", "if index < 0:"),
+    Mutant(INGRESS, "0 <= cookie.activator < sim.ingress.activators", "0 <= cookie.activator"),
     Mutant(INGRESS, "if timeout_ns and sim.now_ns - sim", "if False and sim.now_ns - sim"),
     Mutant(INGRESS, ".direct_inside < sim.pods[first]", ".direct_inside <= sim.pods[first]"),
     Mutant(HPA, "max(params.least, 1)", "params.least"),
@@ -224,7 +228,7 @@ MUTANTS = (
     Mutant(HPA, "pod.ready_ns if pod.ready else pod.scheduled_ns", "pod.scheduled_ns"),
     Mutant(HPA, "        hpa.on_rescaled(about, past, now, current, desired)\n", ""),
     Mutant(KEDA, "    sim.autoscaler.queries += 1\n", ""),
-    Mutant(KEDA, "metrics.of_all(sim) > sim.params.activation", "metrics.of_all(sim) >= sim.params.activation"),
+    Mutant(KEDA, "value > sim.params.activation", "value >= sim.params.activation"),
     Mutant(KEDA, "        active = True\n", "        pass\n"),
     Mutant(KEDA, "    keda.on_written(sim.keda_state, now_ns, reason)\n", ""),
     Mutant(KEDA, "return round(value * 1000.0)", "return int(value * 1000.0)"),

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.mutants import MUTANTS
+
 PACKAGE = Path(__file__).parents[1] / "kpasim"
 
 BELOW_STUDIES = {"errors", "policy", "spec", "results"}
@@ -87,3 +89,11 @@ print('LOADED', [name for name in {HEAVY!r} if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "LOADED []"
+
+
+def test_every_mutant_has_its_line():
+    """The list of faults that tests must find names lines that the sources still have, each in one place or more."""
+    for mutant in MUTANTS:
+        text = (PACKAGE / mutant.file).read_text(encoding="utf-8")
+        assert mutant.old in text, f"{mutant.file}: {mutant.old!r} is gone: change the mutant"
+        assert text.replace(mutant.old, mutant.new, 1) != text
