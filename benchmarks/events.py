@@ -74,8 +74,8 @@ def count() -> tuple[Counter[str], int]:
 
     def counted(of: Callable[..., Any]) -> Callable[..., Any]:
         def call(sim: PlainLoop, *more: int) -> Any:
-            calls["waiting"] += calls["schedule"] - calls["handle"] if of.__name__ == "handle" else 0
             calls[of.__name__] += 1
+            calls["waiting"] += calls["schedule"] - calls["handle"] if of.__name__ == "handle" else 0
             return of(sim, *more)
 
         return call
