@@ -20,29 +20,6 @@ from kpasim.spec.yamlfile import dumped, packaged_text, parse_documents
 DEFAULT_WORKLOAD: Mapping[str, Any] = {"kind": "hey", "requests": 50, "concurrency": 5, "timeout": "180s"}
 
 
-def _text(
-    service: ServiceManifest,
-    manifest: str | Path,
-    base: str | Path,
-    workload: Mapping[str, Any],
-    service_time: Any,
-    cold_start: Any,
-    cluster_config: Sequence[str | Path],
-) -> str:
-    configs = [relative(one, base) for one in cluster_config]
-    return Template(packaged_text("imported-experiment.yaml")).substitute(
-        name=service.name,
-        service=_named_or_whole(service, manifest, base),
-        config=f"cluster-config: {flow(configs)}" if configs else "config-autoscaler: {}",
-        workload="\n".join(f"  {key}: {flow(value)}" for key, value in workload.items()),
-        service_time=_GUESSED_SERVICE_TIME if service_time is None else f" {flow(service_time)}",
-        cold_source=_WHERE if cold_start is None else "",
-        cold_start=_GUESSED_COLD_START if cold_start is None else f" {flow(cold_start)}",
-        provisional=_PROVISIONAL if service_time is None or cold_start is None else "",
-        cluster="\n".join(_cluster(service)),
-    )
-
-
 _GUESSED_SERVICE_TIME = """
     time: {distribution: lognormal, median: 10s, sigma: 0.3}"""
 _WHERE = "; kubectl get events and the container's log have the real times."
@@ -111,15 +88,10 @@ def quick_experiment(
     write_to: str | Path | None = None,
     cluster_config: Sequence[str | Path] = (),
 ) -> tuple[Experiment, str]:
-    """An experiment made of a manifest and a few words from a command line, and the same as a file's text.
+    """An experiment made of a manifest and a few words from a command line, and the same as text for ``write_to``.
 
-    Args:
-        manifest: A Service YAML.
-        hey_flags: hey's flags; hey's own defaults hold where they are silent.
-        service_time: A duration, or a distribution as one line of YAML.
-        cold_start: The same for the time from a pod's creation to its first response.
-        write_to: Where the text is going to be written; paths in it are relative to that.
-        cluster_config: Files with ConfigMaps of the cluster.
+    hey's own defaults hold where its flags are silent. A time is a duration, or a distribution as one line of YAML;
+    that of a cold start is from a pod's creation to its first response.
 
     Raises:
         ExperimentError: Anything of it is missing or cannot be used.
@@ -178,17 +150,28 @@ def _imported(
     cluster_config: Sequence[str | Path],
 ) -> tuple[Experiment, str]:
     """The experiment as it is from the working folder, and its text as it will be in the folder of ``out``."""
-    rest = (
-        DEFAULT_WORKLOAD if hey_flags is None else hey_workload(hey_flags),
-        None if service_time is None else read_value("--service-time", service_time),
-        None if cold_start is None else read_value("--cold-start", cold_start),
-        cluster_config,
-    )
+    workload = DEFAULT_WORKLOAD if hey_flags is None else hey_workload(hey_flags)
+    time = None if service_time is None else read_value("--service-time", service_time)
+    start = None if cold_start is None else read_value("--cold-start", cold_start)
     cluster = cluster_of(cluster_config)
     service = read_service(manifest, cluster.autoscaler, cluster.defaults)
+
+    def text(base: str | Path) -> str:
+        configs = [relative(one, base) for one in cluster_config]
+        return Template(packaged_text("imported-experiment.yaml")).substitute(
+            name=service.name,
+            service=_named_or_whole(service, manifest, base),
+            config=f"cluster-config: {flow(configs)}" if configs else "config-autoscaler: {}",
+            workload="\n".join(f"  {key}: {flow(value)}" for key, value in workload.items()),
+            service_time=_GUESSED_SERVICE_TIME if time is None else f" {flow(time)}",
+            cold_source=_WHERE if start is None else "",
+            cold_start=_GUESSED_COLD_START if start is None else f" {flow(start)}",
+            provisional=_PROVISIONAL if time is None or start is None else "",
+            cluster="\n".join(_cluster(service)),
+        )
+
     # The folder of ``out`` may not exist yet, and nothing is to be made before all is known to be right.
-    experiment = loads(_text(service, manifest, ".", *rest), path="command line", base=".")
-    return experiment, _text(service, manifest, Path(out).parent if out else ".", *rest)
+    return loads(text("."), path="command line"), text(Path(out).parent if out else ".")
 
 
 def hey_workload(flags: str) -> dict[str, Any]:
