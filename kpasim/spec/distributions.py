@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from pydantic import BeforeValidator, Field, model_validator
@@ -33,8 +33,6 @@ def _inside(u: Floats) -> Floats:
 class Distribution(Spec):
     """A distribution of a time that is never negative."""
 
-    _name: ClassVar[str] = ""
-
     def ppf(self, u: Floats) -> Floats:
         """Seconds for numbers in [0, 1]: the inverse of the cumulative distribution, element by element."""
         raise NotImplementedError
@@ -54,12 +52,9 @@ class Distribution(Spec):
 
 
 def ppf_of_each(each: Sequence[Distribution], u: Floats, row: Ints) -> Floats:
-    """Seconds for uniform numbers, of which each belongs to one of several distributions.
+    """Seconds for numbers ``u`` in [0, 1] of any shape, by the distribution of ``each`` at the place ``row`` names.
 
-    Args:
-        each: The distributions.
-        u: Numbers in [0, 1], any shape.
-        row: Place among ``each`` of every number's distribution, of a shape that broadcasts to that of ``u``.
+    The shape of ``row`` broadcasts to that of ``u``.
     """
     if len(each) == 1:
         return each[0].ppf(u)
@@ -239,9 +234,8 @@ class Empirical(Distribution):
         """The smallest value whose share reaches `u`, or the interpolated quantile."""
         u = np.asarray(u, dtype=np.float64)
         if self.quantiles is not None:
-            return np.asarray(
-                np.interp(u, np.linspace(0.0, 1.0, len(self.quantiles)), self.quantiles), dtype=np.float64
-            )
+            shares = np.linspace(0.0, 1.0, len(self.quantiles))
+            return np.asarray(np.interp(u, shares, self.quantiles), dtype=np.float64)
         values = np.sort(np.asarray(self.values, dtype=np.float64))
         rank = np.ceil(u * len(values)).astype(np.int64) - 1
         return np.asarray(values[np.clip(rank, 0, len(values) - 1)], dtype=np.float64)

@@ -36,6 +36,11 @@ _PREDICTOR_ANNOTATIONS: Place = (*PREDICTOR, "annotations")
 ANNOTATIONS = (_OWN_ANNOTATIONS, _PREDICTOR_ANNOTATIONS)
 """Where annotations stand that KServe hands down, the stronger ones last."""
 
+_ORIGINS: dict[Place, Place] = {
+    (): (), ("metadata",): ("metadata",), **dict.fromkeys((_TEMPLATE, _SPEC, (*_TEMPLATE, "metadata")), PREDICTOR),
+}  # fmt: skip
+"""Where the parts of the Knative Service come from that every InferenceService has."""
+
 ANNOTATION_FIELDS = {"min-scale": "minReplicas", "max-scale": "maxReplicas", "target": "scaleTarget",
                      "metric": "scaleMetric"}  # fmt: skip
 """Fields of the predictor that KServe writes as annotations of the revision, by the annotation's short name."""
@@ -144,7 +149,7 @@ class InferenceService:
 class _Mapping:
     """The Knative Service while it is made, and what is noticed on the way."""
 
-    origins: dict[Place, Place] = field(default_factory=dict)
+    origins: dict[Place, Place]
     dropped: list[Place] = field(default_factory=list)
 
 
@@ -159,15 +164,13 @@ def inference_service(data: dict[str, Any], config: KServeConfig, *, allow_zero_
     data = {**data, "spec": {**data["spec"], "predictor": {**data["spec"]["predictor"], **counts}}}
     refused = tuple(faults(data, is_standard=is_standard))
     scaling = _standard_scaling(data, config) if is_standard and not refused else None
-    made = _Mapping({(): ()})
+    made = _Mapping(dict(_ORIGINS))
     if (data["metadata"].get("annotations") or {}).get(MODE, MODES[0]) not in MODES:
         made.dropped.append((*_OWN_ANNOTATIONS, MODE))
     predictor = data["spec"]["predictor"]
     metadata = {"name": predictor_service(data)}
     if "namespace" in data["metadata"]:
         metadata["namespace"] = data["metadata"]["namespace"]
-    made.origins |= {("metadata",): ("metadata",), _TEMPLATE: PREDICTOR, _SPEC: PREDICTOR,
-                     (*_TEMPLATE, "metadata"): PREDICTOR}  # fmt: skip
     model = predictor.get(_model_key(predictor) or "")
     namespace = str(data["metadata"].get("namespace") or "default")
     runtime = servingruntime.chosen(_format_named(predictor), namespace, config.runtimes) if model is not None else None
@@ -365,7 +368,7 @@ def _annotations(
     for key, value in ((runtime or {}).get("annotations") or {}).items():
         if key not in config.disallowed_annotations:
             found[key] = str(value)
-            made.origins[*_ANNOTATIONS, key] = _model_place(predictor)
+            made.origins[*_ANNOTATIONS, key] = (*PREDICTOR, _model_key(predictor) or "model")
     for place in ANNOTATIONS:
         for key, value in (value_at(data, place) or {}).items():
             if key == "kubectl.kubernetes.io/last-applied-configuration":
@@ -442,10 +445,6 @@ def _with_a_port(containers: list[Any]) -> list[Any]:
 def _model_key(predictor: Mapping[str, Any]) -> str | None:
     """The key that holds the model: `model`, or an old one that names its format."""
     return next((key for key in ("model", *FRAMEWORKS) if isinstance(predictor.get(key), Mapping)), None)
-
-
-def _model_place(predictor: Mapping[str, Any]) -> Place:
-    return (*PREDICTOR, _model_key(predictor) or "model")
 
 
 def _format_named(predictor: Mapping[str, Any]) -> dict[str, Any]:

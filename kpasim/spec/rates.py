@@ -158,17 +158,17 @@ def events(rate: Rate, uniforms: Uniforms, *, poisson: bool) -> Floats:
     total = rate.total
     if not poisson:
         return rate.when(np.arange(1.0, math.floor(total + ROUNDING) + 1.0))
-    expected = _ascending(total, 1.0, uniforms, 0)
+    expected = _ascending(total, uniforms)
     return rate.when(expected[expected < total])
 
 
-def _ascending(until: float, mean: float, uniforms: Uniforms, first: int) -> Floats:
-    """Sums of exponential times of a mean, at least up to ``until``."""
-    count = most(until / mean)
+def _ascending(until: float, uniforms: Uniforms) -> Floats:
+    """Sums of exponential numbers of mean 1, at least up to ``until``."""
+    count = most(until)
     while True:
-        sums = np.negative(uniforms(count, first))
+        sums = np.negative(uniforms(count, 0))
         np.log1p(sums, out=sums)
-        sums *= -mean
+        np.negative(sums, out=sums)
         np.cumsum(sums, out=sums)
         if sums[-1] >= until:
             return np.asarray(sums, dtype=np.float64)

@@ -3,7 +3,6 @@
 import math
 import os
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +12,7 @@ import numpy as np
 from kpasim.arrays import Floats
 from kpasim.errors import Problem, RecordError
 from kpasim.records import source
-from kpasim.records.record import Malformed
+from kpasim.records.record import Malformed, MalformedError, moment
 from kpasim.spec.workload import GenTD26, Replay
 
 MOST_ROWS = 10_000_000
@@ -152,10 +151,9 @@ def _time(text: str, column: str, unit_s: float) -> float:
         value = float(text) * unit_s
     except ValueError:
         try:
-            moment = datetime.fromisoformat(text)
-        except ValueError:
+            return moment(text, column)
+        except MalformedError:
             raise ValueError(f"{column}: {text[:60]!r} is neither a number nor a date and time") from None
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     if not math.isfinite(value):
         raise ValueError(f"{column}: {text[:60]!r} is not a time")
     return value
