@@ -37,14 +37,11 @@ _BY_HEADER: tuple[tuple[set[str], Callable[..., Record]], ...] = (
 def read(
     path: str | Path, skip_bad: bool = False, *, columns: Mapping[str, str] | None = None, select: str | None = None
 ) -> Record:
-    """Read a measured file of any known kind; which one it is, its content says.
+    """Read a measured file (plain, gzip, xz or bzip2) or run folder; of which known kind it is, its content says.
 
-    Args:
-        path: A file (plain, gzip, xz or bzip2) or a run folder.
-        skip_bad: Leave malformed lines out and say how many, instead of raising.
-        columns: For a CSV file whose names do not say what they hold, see `kpasim.records.tabular.read_csv`; whatever
-            is read with it is taken for such a file.
-        select: Of an Azure trace, the one function or app to read.
+    ``skip_bad`` leaves malformed lines out and says how many, instead of raising. ``columns`` is for a CSV file whose
+    names do not say what they hold, see `kpasim.records.tabular.read_csv`, and takes any file for one. ``select`` is
+    the one function or app to read of an Azure trace.
 
     Raises:
         RecordError: The file cannot be read, is of no known kind, or has malformed lines (file and line are named).

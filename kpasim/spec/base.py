@@ -197,11 +197,7 @@ def problems_of(
 
 
 def _locate(loc: Sequence[str | int], model: type[Spec], data: object) -> tuple[Place, list[str]]:
-    """Follow pydantic's location through the document, without the union tags pydantic puts in between.
-
-    Returns:
-        The place, and the keys that the mapping around it may hold.
-    """
+    """The place of pydantic's location, without the tags of unions in it, and the keys of the mapping around it."""
     place: list[str | int] = []
     models: list[type[Spec]] = [model]
     around = models

@@ -639,10 +639,7 @@ def _assembled(document: Document, base: Path, cluster_config: Sequence[str | Pa
 
 
 def read_model(path: str | Path) -> tuple[ServiceModel, Mapping[str, Any]]:
-    """Read a model file.
-
-    Returns:
-        The model, and the mapping the file holds.
+    """The model of a file, and the mapping that the file holds.
 
     Raises:
         ExperimentError: Everything that is wrong with it.

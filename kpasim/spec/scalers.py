@@ -56,11 +56,8 @@ NOT_OF_KSERVE = (
 def scaler_yaml(experiment: Experiment, target: float) -> str:
     """The autoscaler of an experiment as YAML for a cluster.
 
-    Settings that the object cannot hold, and that differ from their default, stand above it as comments.
-
-    Args:
-        experiment: An experiment whose autoscaler is not Knative's.
-        target: Target of the metric for each pod, given or derived.
+    The autoscaler is not Knative's; ``target`` is that of the metric for each pod, given or derived. Settings that the
+    object cannot hold, and that differ from their default, stand above it as comments.
     """
     scaling, name = experiment.scaling, experiment.service.name
     most = experiment.revision.max_scale

@@ -306,7 +306,6 @@ class _Controller(Other):
 
     @property
     def in_words(self) -> str:
-        """Its period, and when pods go."""
         return f"decides every {duration_text(self.sync_period_s)}, {self._goes}"
 
     @property
@@ -335,13 +334,12 @@ class _Measured(_Controller):
 
     @classmethod
     def from_knative(cls, min_scale: int, *, of_kserve: bool) -> dict[str, Any]:
-        """The minimum, and the behavior of KServe's HPA, which its ScaledObject has as well."""
+        # KServe's ScaledObject has the behavior of its HPA as well.
         behavior: dict[str, Any] = {"behavior": {}} if of_kserve else {}
         return super().from_knative(min_scale, of_kserve=of_kserve) | behavior
 
     @property
     def aim(self) -> Aim:
-        """The target of the metric."""
         return Aim(self.metric, self.target)
 
 
@@ -373,7 +371,6 @@ class Hpa(_Measured):
 
     @property
     def in_words(self) -> str:
-        """As of every HPA; of cpu what a busy container uses as well."""
         if self.metric != "cpu":
             return super().in_words
         used = f"{100 * self.cpu_when_busy:.6g} % of its CPU request"
@@ -381,7 +378,6 @@ class Hpa(_Measured):
 
     @property
     def why_zero(self) -> str:
-        """Its stabilisation window."""
         return f"no pod was asked for in the stabilisation window ({duration_text(self.down_window_s)})"
 
 
@@ -446,7 +442,6 @@ class Keda(_Measured):
 
     @property
     def why_zero(self) -> str:
-        """Its cooldown."""
         return _no_trigger(self.cooldown_period_s)
 
 
@@ -492,7 +487,6 @@ class KedaHttp(_Controller):
 
     @property
     def aim(self) -> Aim:
-        """`targetValue`."""
         return Aim(self.metric, self.target, whole=True)
 
     @property
@@ -501,7 +495,6 @@ class KedaHttp(_Controller):
 
     @property
     def why_zero(self) -> str:
-        """The cooldown of its ScaledObject."""
         return _no_trigger(self.scaledown_period_s)
 
 
@@ -546,19 +539,12 @@ class Deployed(Other):
 
     @property
     def aim(self) -> Aim:
-        """As the engines are told."""
         return Aim(self.deployment.metric, self.deployment.target)
 
     def document(self, name: str, max_scale: int, target: float) -> tuple[str, dict[str, Any]]:
-        """The settings for a cluster; those of an experiment, where its project has no file of its own.
+        """The settings for a cluster below a comment; those of an experiment, where its project has no file of its own.
 
-        Args:
-            name: Name of the Service.
-            max_scale: As of `max_of`.
-            target: Target of the metric for each pod, given or derived.
-
-        Returns:
-            What the document is, for a comment above it; and the document.
+        ``name`` is that of the Service, ``target`` that of the metric for each pod, given or derived.
         """
         settings = self.model_dump(mode="json", exclude_defaults=True)
         return "autoscaler of an experiment of kpasim", {"autoscaler": settings}
@@ -609,7 +595,6 @@ class RayServe(Deployed):
 
     @property
     def deployment(self) -> Deployment:
-        """What the engines need of the settings."""
         to_zero_s = self._to_zero_delay_s
         settles_s = self.downscale_delay_s + self.look_back_period_s + (0.0 if self.min_replicas else to_zero_s)
         delays = (self.upscale_delay_s, self.downscale_delay_s, to_zero_s)
@@ -646,12 +631,10 @@ class RayServe(Deployed):
 
     @property
     def in_words(self) -> str:
-        """The delays."""
         return f"delays {duration_text(self.upscale_delay_s)} up, {duration_text(self.downscale_delay_s)} down"
 
     @property
     def why_zero(self) -> str:
-        """The delay of the last replica."""
         return f"no request for the downscale delay ({duration_text(self._to_zero_delay_s)})"
 
 
@@ -676,12 +659,8 @@ _MANY = 10**6
 def of_hpa_class(metric: str, target: str | None, min_scale: int, max_scale: int, window_s: float | None) -> Hpa:
     """The HPA that Knative makes for a revision of its class `hpa.autoscaling.knative.dev`.
 
-    Args:
-        metric: Annotation `metric`, `cpu` by default.
-        target: Annotation `target`; Kubernetes' default is 80 % of the CPU request.
-        min_scale: Minimum of pods; never below 1.
-        max_scale: Maximum of pods, 0 for none.
-        window_s: Annotation `window`, which becomes both stabilisation windows.
+    Without an annotation the metric is `cpu`, and the target Kubernetes' 80 % of the CPU request. The minimum is never
+    below 1, a maximum of 0 is none. The annotation `window` becomes both stabilisation windows.
 
     Raises:
         ValueError: A metric that is not simulated.

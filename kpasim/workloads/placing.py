@@ -125,11 +125,8 @@ class Placing(NamedTuple):
     def shares(self, even: Floats, requests: Ints, slot: Ints, drawn: Floats) -> Floats:
         """Where requests are sent, each as a share of its interval.
 
-        Args:
-            even: Where they would be sent at an even rate, interval by interval.
-            requests: Requests of each interval.
-            slot: Whose profiles an interval has.
-            drawn: A uniform number for each slot, which chooses the profile.
+        ``even`` is where they would be sent at an even rate, interval by interval. Each interval has a number of
+        ``requests`` and a ``slot``, whose profile a uniform number ``drawn`` for it chooses.
         """
         chosen = (self.cumulated < drawn[:, np.newaxis]).sum(axis=1).clip(0, len(CHANCE) - 1)
         masses = _masses(self.left, self.right, chosen)
@@ -191,13 +188,8 @@ def spaced(requests: Ints, dispersion: float, gaps: Floats, begins: Floats) -> F
     """Where within its interval each request is sent, as a share, ascending in every interval.
 
     The gaps between requests have a gamma distribution, whose shape is that of the index of dispersion; the gap across
-    the end of an interval goes on at its begin. With an index of 1 it is a Poisson process.
-
-    Args:
-        requests: Requests of each interval.
-        dispersion: Index of dispersion.
-        gaps: A uniform number for each request.
-        begins: A uniform number for each interval.
+    the end of an interval goes on at its begin. With an index of 1 it is a Poisson process. ``gaps`` are uniform
+    numbers, one for each request, and ``begins`` one for each interval.
     """
     from scipy.special import gammaincinv
 
@@ -207,9 +199,8 @@ def spaced(requests: Ints, dispersion: float, gaps: Floats, begins: Floats) -> F
     before = np.concatenate(([0.0], sums[last[:-1]]))
     first = sums[np.concatenate(([0], last[:-1] + 1))] - before
     total = np.maximum(sums[last] - before, 1e-300)
-    return np.asarray((sums - np.repeat(before + (1.0 - begins) * first, requests)) / np.repeat(total, requests)).clip(
-        0, 1
-    )
+    past = sums - np.repeat(before + (1.0 - begins) * first, requests)
+    return np.asarray(past / np.repeat(total, requests)).clip(0, 1)
 
 
 def _placing(known: Around, scale_s: float) -> tuple[NDArray[np.float32], Floats, Floats]:

@@ -32,12 +32,10 @@ _DUMP = re.compile(r"\{(?P<labels>.*)\} (?P<value>\S+) (?P<time>-?\d+)$")
 
 
 def read_files(paths: Iterable[str | Path]) -> tuple[list[Served], float]:
-    """The series of files of any of the kinds, joined by their labels, and the step of their times.
+    """The series of files of any of the kinds, joined by their labels, and the step of their times [s].
 
-    Files with different steps, or with samples and steps, are all put on the grid of the longest step.
-
-    Returns:
-        The series, and the step [s] where all times lie on one grid, as ``query_range`` answers; else 0.
+    The step is 0 unless all times lie on one grid, as ``query_range`` answers. Files with different steps, or with
+    samples and steps, are all put on the grid of the longest step.
 
     Raises:
         RecordError: A file cannot be read as any of the kinds.
