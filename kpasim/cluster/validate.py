@@ -21,6 +21,7 @@ from kpasim.arrays import Floats
 from kpasim.cluster import bill as bills
 from kpasim.cluster import calibration, loadspec, quiet
 from kpasim.cluster.calibration import Calibration
+from kpasim.cluster.deadline import Deadline
 from kpasim.cluster.discover import Findings
 from kpasim.cluster.errors import ClusterError
 from kpasim.cluster.fake.cluster import CONTEXT, Options
@@ -298,7 +299,8 @@ class _Validation:
         # What a start leaves to be done is over when the load begins, so it is to be over here.
         _stand(run, min(self._experiment.start.for_s, _SETTLED_S), "start of the calibration")
         start_s = calibration.start_time(run.recorder.first_start(), service.probe.period_s)
-        budget = _Budget(self._settings.budget_s)
+        seconds = self._settings.budget_s
+        budget = Deadline(seconds, f"{seconds:.0f} s of --calibrate-for")
         sizes = calibration.crowd_sizes(service.container_concurrency)
         with self._watching("the calibration"):
             in_order = self._one_by_one(run, budget, budget.left_s / (2 if sizes else 1))
@@ -316,20 +318,20 @@ class _Validation:
         )
         write_json(self._folder / "calibration.json", self._calibration.to_dict())
         error = calibration.standard_error(solo)
-        spent = "" if error < calibration.ENOUGH else f"; the {budget} are spent, and intervals are wider for it"
+        spent = "" if error < calibration.ENOUGH else f"; the {budget.what} are spent, and intervals are wider for it"
         self._note(
             f"calibrated: a pod starts in {start_s[0]:.1f} to {start_s[1]:.1f} s, a request takes {solo.mean():.3f} s "
             f"(standard error {error:.1%} of {len(solo)} requests{spent})"
         )
         return run.recorder
 
-    def _crowds(self, run: LiveRun, budget: _Budget, sizes: Sequence[int], solo: Floats) -> list[calibration.Crowd]:
+    def _crowds(self, run: LiveRun, budget: Deadline, sizes: Sequence[int], solo: Floats) -> list[calibration.Crowd]:
         """What requests at once on the pod say, as far as the budget goes."""
         found: list[calibration.Crowd] = []
         for size in sizes:
             rounds = min(calibration.ROUNDS, int(budget.left_s / (size * solo.mean())))
             if rounds < 1:
-                self._note(f"calibration: {size} requests at once were not tried: the {budget} are spent")
+                self._note(f"calibration: {size} requests at once were not tried: the {budget.what} are spent")
                 break
             sent = self._send(run, ClosedLoop(size, rounds * size), budget)
             try:
@@ -339,7 +341,7 @@ class _Validation:
                 break
         return found
 
-    def _one_by_one(self, run: LiveRun, budget: _Budget, for_s: float) -> Floats:
+    def _one_by_one(self, run: LiveRun, budget: Deadline, for_s: float) -> Floats:
         """Times in the pod of requests one after the other, until their mean is known well or ``for_s`` have passed."""
         until_s = budget.left_s - for_s
         path_s = self._experiment.cluster.delays.path_s
@@ -486,9 +488,9 @@ class _Validation:
             changes["start"] = {"state": "idled", "for": f"{experiment.start.for_s}s"}
         return public(experiment.with_settings(changes) if changes else experiment)
 
-    def _send(self, run: LiveRun, load: ClosedLoop | OpenLoop, budget: _Budget | None = None) -> Sent:
+    def _send(self, run: LiveRun, load: ClosedLoop | OpenLoop, budget: Deadline | None = None) -> Sent:
         """Send a load; an interrupt, a lost watch, the bill or the end of a budget and one timeout ends it."""
-        limit_s = self._limit_s(load) if budget is None else max(budget.left_s, 0.0) + self._timeout_s()
+        limit_s = self._limit_s(load) if budget is None else budget.left_s + self._timeout_s()
         request = self._settings.request
         target: Target = loadspec.target_of(
             self._experiment,
@@ -523,21 +525,6 @@ class _Validation:
 
 def _token_command(seconds: float) -> str:
     return f"kubectl create token kpasim --duration {math.ceil(seconds / 3600)}h"
-
-
-class _Budget:
-    """Time that the calibration may take for its requests, from now on."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds, self._begun_s = seconds, time.monotonic()
-
-    @property
-    def left_s(self) -> float:
-        """What is left of it [s]; negative once it is spent."""
-        return self._begun_s + self._seconds - time.monotonic()
-
-    def __str__(self) -> str:
-        return f"{self._seconds:.0f} s of --calibrate-for"
 
 
 def _config_keys() -> dict[str, Collection[str]]:

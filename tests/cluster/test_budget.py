@@ -9,8 +9,9 @@ import pytest
 
 from kpasim.cluster import calibration
 from kpasim.cluster import validate as validating
+from kpasim.cluster.deadline import Deadline
 from kpasim.cluster.load import ClosedLoop, Sent
-from kpasim.cluster.validate import Settings, _Budget, _Validation
+from kpasim.cluster.validate import Settings, _Validation
 
 from .test_validate import experiment
 
@@ -37,14 +38,14 @@ class Served(_Validation):
 def budget(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Makes a budget on the clock of a calibration."""
 
-    def of(served: Served, seconds: float) -> _Budget:
+    def of(served: Served, seconds: float) -> Deadline:
         monkeypatch.setattr(validating.time, "monotonic", lambda: served.now_s)
-        return _Budget(seconds)
+        return Deadline(seconds, "calibration")
 
     return of
 
 
-def one_by_one(served: Served, given: _Budget) -> Any:
+def one_by_one(served: Served, given: Deadline) -> Any:
     """Latencies of the calibration that count."""
     return calibration.settled(served._one_by_one(None, given, given.left_s))  # type: ignore[arg-type]
 
