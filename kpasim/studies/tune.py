@@ -438,7 +438,7 @@ class _Search:
             if nearest.interval[0] >= self._probability:
                 # The search was too short to be sure, but fresh replications are.
                 chosen, nearest = nearest, None
-        shown = chosen or nearest or now
+        stress = self._stress(chosen or nearest or now, LOADS if chosen else (1.0,))
         return TuneResult(
             self._experiment,
             self._slos,
@@ -451,7 +451,7 @@ class _Search:
             self._race,
             self._simulated + self._race.simulated,
             ladder,
-            self._stress(shown, LOADS if chosen else (1.0,)),
+            stress,
             self._idled,
             self._stretch_s,
         )

@@ -5,11 +5,13 @@ import json
 import re
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from click.testing import CliRunner
 
 from kpasim.cli.tune import assumptions, command
+from kpasim.engines import compiled
 from kpasim.errors import RunError
 from kpasim.spec.experiment import load
 from kpasim.studies.search.space import default_axes, parse_axes
@@ -221,3 +223,20 @@ def test_what_may_vary(tmp_path: Path) -> None:
         with pytest.raises(RunError, match="--vary") as caught:
             parse_axes(experiment, [text])
         assert words in str(caught.value)
+
+
+def test_replications_are_all_that_were_simulated() -> None:
+    """Those of the race, of the final test and of the stress test."""
+    simulated = 0
+    run_many = compiled.run_many
+
+    def counted(*arguments: Any) -> Any:
+        nonlocal simulated
+        outcomes = run_many(*arguments)
+        simulated += len(outcomes)
+        return outcomes
+
+    with patch.object(compiled, "run_many", counted):
+        result = tune(load(HERE / "quick.yaml"), NEARLY_MET, vary=VARIED, engine="compiled")
+
+    assert simulated == result.replications
