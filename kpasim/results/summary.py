@@ -8,7 +8,6 @@ never came back to zero) is ``None``, ``NaN`` in arrays.
 """
 
 import math
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -53,35 +52,6 @@ class Aggregate(NamedTuple):
     intervals: dict[str, Any]
     counts: dict[str, Any]
     errors: dict[str, Any]
-
-
-class Aggregated(ABC):
-    """Something with an `Aggregate` of its figures."""
-
-    @property
-    @abstractmethod
-    def aggregate(self) -> Aggregate:
-        """Medians, 90 % intervals, counts and Monte-Carlo errors of the figures."""
-
-    @property
-    def summary(self) -> dict[str, Any]:
-        """Median of every figure."""
-        return self.aggregate.medians
-
-    @property
-    def intervals(self) -> dict[str, Any]:
-        """90 % predictive interval of every figure."""
-        return self.aggregate.intervals
-
-    @property
-    @abstractmethod
-    def replications(self) -> int:
-        """How many there are."""
-
-    @property
-    def by_name(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Medians, and intervals of more than one replication, by the dotted names of figures."""
-        return dict(flattened(self.summary)), dict(flattened(self.intervals)) if self.replications > 1 else {}
 
 
 def summarise(tables: Tables, horizon_s: float | None = None, gpus_per_pod: float = 0) -> dict[str, Any]:
@@ -264,24 +234,13 @@ def hey_percentiles(ordered: Floats, counts: Ints) -> Floats:
     return np.where((index < counts) & (value > 0), value, np.nan)
 
 
-def columns(summaries: Sequence[Mapping[str, Any]]) -> Figures:
-    """Summaries of many runs, turned into one array per figure; ``None`` becomes ``NaN``."""
-    names: dict[str, int] = {}
-    flat = [dict(flattened(summary)) for summary in summaries]
-    for summary in flat:
-        for name in summary:
-            names.setdefault(name, len(names))
-    return {name: np.array([summary.get(name) for summary in flat], dtype=np.float64) for name in names}
-
-
-def aggregate(replications: Sequence[Mapping[str, Any]] | Figures, digits: int = 7) -> Aggregate:
+def aggregate(figures: Figures, digits: int = 7) -> Aggregate:
     """Medians over replications, with 90 % predictive intervals; see `Aggregate`.
 
     The interval's ends stand at `interval_places` among the replications that have the figure. The Monte-Carlo error is
     half the distance between the order statistics that lie half a root of n to either side of the median: it assumes no
     distribution.
     """
-    figures = replications if isinstance(replications, dict) else columns(replications)
     medians: dict[str, Any] = {}
     intervals: dict[str, Any] = {}
     counts: dict[str, Any] = {}

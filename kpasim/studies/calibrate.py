@@ -98,7 +98,7 @@ class Calibration:
             "name": self.name,
             "method": self.method,
             "sample": dict(self.sample),
-            "estimates": {name: {"value": v, "lo": lo, "hi": hi} for name, (v, lo, hi) in self.estimates.items()},
+            "estimates": _with_ends(self.estimates),
             "fits": [
                 {
                     "place": part.place,
@@ -109,9 +109,7 @@ class Calibration:
                     "bic": dict(part.fit.bic),
                     "distance": part.fit.distance,
                     "qq": {"apart": part.fit.qq[0], "at": part.fit.qq[1], "bad": part.fit.bad},
-                    "figures": {
-                        name: {"value": v, "lo": lo, "hi": hi} for name, (v, lo, hi) in part.fit.figures.items()
-                    },
+                    "figures": _with_ends(part.fit.figures),
                 }
                 for part in self.parts
             ],
@@ -598,6 +596,10 @@ def _said(figures: Mapping[str, tuple[float, float, float]]) -> str:
         f"{key.removesuffix('_s').replace('_', ' ')} {value:.4g} s ({low:.4g} to {high:.4g})"
         for key, (value, low, high) in figures.items()
     )
+
+
+def _with_ends(figures: Mapping[str, tuple[float, float, float]]) -> dict[str, dict[str, float]]:
+    return {name: {"value": value, "lo": low, "hi": high} for name, (value, low, high) in figures.items()}
 
 
 def _interval(values: Floats) -> tuple[float, float, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -102,7 +102,7 @@ class Terms(NamedTuple):
         return figures | {name: of_stretch[name] for name in of_stretch if name not in summary.OF_WHOLE_RUNS}
 
 
-class Billed(summary.Aggregated):
+class Billed(ABC):
     """Replications of an experiment with what they cost."""
 
     experiment: Experiment
@@ -118,6 +118,27 @@ class Billed(summary.Aggregated):
     def replications(self) -> int:
         """How many there are."""
         return len(self.outcomes)
+
+    @property
+    @abstractmethod
+    def aggregate(self) -> summary.Aggregate:
+        """Medians, 90 % intervals, counts and Monte-Carlo errors of the figures."""
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """Median of every figure."""
+        return self.aggregate.medians
+
+    @property
+    def intervals(self) -> dict[str, Any]:
+        """90 % predictive interval of every figure."""
+        return self.aggregate.intervals
+
+    @property
+    def by_name(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Medians, and intervals of more than one replication, by the dotted names of figures."""
+        medians, intervals = (dict(summary.flattened(nested)) for nested in (self.summary, self.intervals))
+        return medians, intervals if self.replications > 1 else {}
 
     @cached_property
     def horizon_s(self) -> Floats:

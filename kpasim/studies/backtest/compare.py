@@ -20,7 +20,7 @@ from kpasim.results.paired import Difference
 from kpasim.results.summary import Figures, finite, interval_places
 from kpasim.spec.yamlfile import packaged
 from kpasim.studies.backtest.pods import gauge, pod_seconds
-from kpasim.studies.backtest.predict import GAUGES, Capacity, Ended, PodTime, ended, gauges, pod_time, results
+from kpasim.studies.backtest.predict import GAUGES, Capacity, Ended, ended, gauges, pod_time, results
 from kpasim.studies.backtest.prepare import Part, Prepared, stretches
 
 WIDTHS_S = (15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0)
@@ -248,7 +248,7 @@ class _Predicted:
         compared_s: From when to when pod-seconds are compared.
         gauges: Each gauge at the scrapes.
         ended: Responses by bin.
-        pods: Pod-seconds.
+        pods: Pod-seconds, see `pod_time`.
     """
 
     def __init__(
@@ -258,7 +258,7 @@ class _Predicted:
         self.compared_s, self._lock = compared_s, Lock()
         self.gauges = {name: np.zeros((replications, len(times_s))) for name in GAUGES}
         self.ended = Ended(*(np.zeros((replications, len(edges_s) - 1)) for _ in Ended._fields))
-        self.pods = np.zeros((replications, len(PodTime._fields)))
+        self.pods = np.zeros((replications, 2))
 
     def add(self, row: int, part: Part, outcome: Outcome) -> None:
         """Add what a replication of a stretch shows."""

@@ -30,18 +30,6 @@ ROWS_AT_ONCE = 2_000_000
 """Requests of the replications that are in memory at a time."""
 
 
-class PodTime(NamedTuple):
-    """Pod-seconds of a run between two times.
-
-    Attributes:
-        ready: Of pods that are Ready and not asked to go [s].
-        requested: Of replicas asked of the Deployment [s].
-    """
-
-    ready: float
-    requested: float
-
-
 class Ended(NamedTuple):
     """Requests by the bin of time in which they ended.
 
@@ -77,17 +65,20 @@ def gauges(outcome: Outcome, at_s: Floats) -> dict[str, Floats]:
     }
 
 
-def pod_time(outcome: Outcome, begin_s: float, end_s: float) -> PodTime:
-    """The pod-seconds of a run between two times from the start of the load [s], whatever the scrapes see of it."""
+def pod_time(outcome: Outcome, begin_s: float, end_s: float) -> tuple[float, float]:
+    """Pod-seconds of a run between two times from the start of the load [s], whatever the scrapes see of it.
+
+    Those of pods that are Ready and not asked to go, and those of replicas asked of the Deployment.
+    """
     if end_s <= begin_s:
-        return PodTime(0.0, 0.0)
+        return 0.0, 0.0
     low_ns, high_ns = (outcome.load_ns + round(at_s * SECOND_NS) for at_s in (begin_s, end_s))
     pods = outcome.pods[outcome.pods[:, of.READY] != NEVER_NS]
     gone = np.where(pods[:, of.ASKED] == NEVER_NS, high_ns, np.minimum(pods[:, of.ASKED], high_ns))
     ready_ns = int(np.maximum(gone - np.maximum(pods[:, of.READY], low_ns), 0).sum())
     changes, replicas = outcome.scaling[of.SCALING_T], outcome.scaling[of.REPLICAS]
     lasted = np.diff(np.clip(np.append(changes, high_ns), low_ns, high_ns))
-    return PodTime(ready_ns / SECOND_NS, float((lasted * replicas).sum()) / SECOND_NS)
+    return ready_ns / SECOND_NS, float((lasted * replicas).sum()) / SECOND_NS
 
 
 def ended(outcome: Outcome, edges_s: Floats, window_s: tuple[float, float], *, at_pods: bool) -> Ended:

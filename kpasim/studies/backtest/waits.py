@@ -9,7 +9,6 @@ as well, so all ways to place them are tried, and count by how well they can exp
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 
@@ -30,18 +29,6 @@ MOST_REQUESTS = 50_000
 STEPS = 400
 WAYS = ("inferred", "uniform", "clustered")
 """Ways to place requests within their scrape intervals."""
-
-
-class Trials(NamedTuple):
-    """Predictions with several cold starts.
-
-    Attributes:
-        cold_start_s: Cold start of each [s].
-        latency_s: Mean latency that each predicts [s].
-    """
-
-    cold_start_s: Floats
-    latency_s: Floats
 
 
 def narrowed(
@@ -89,16 +76,16 @@ def _explaining(
     start, experiment = prepared.times.start, prepared.whole.experiment
     assert start is not None
     tried_s = np.array([in_seconds(draw[COLD_START]) for draw in experiment.raw["model"]["posterior"]])
-    found: list[Trials] = []
+    found: list[Floats] = []
     recorded_s = math.nan
     current = experiment.raw["workload"]["within"]
     for within in (current, *(one for one in WAYS if one != current)):
         placed = with_arrivals(prepared, within)
         figures = backtest(observation, placed, DRAWS, after(progress, len(found) * DRAWS)).figures
         latency = next(one for one in figures if one.name == "mean_latency_s")
-        found.append(Trials(tried_s, latency.drawn))
+        found.append(latency.drawn)
         recorded_s = latency.recorded
-    return likely(found, recorded_s, (start.low_s, start.high_s))
+    return likely(tried_s, found, recorded_s, (start.low_s, start.high_s))
 
 
 def trials(prepared: Prepared) -> int:
@@ -115,22 +102,25 @@ def _is_open(prepared: Prepared) -> bool:
     return start is not None and start.high_s - start.low_s > OPEN * start.mean_s
 
 
-def likely(found: Sequence[Trials], recorded_s: float, within_s: tuple[float, float]) -> tuple[float, float] | None:
+def likely(
+    tried_s: Floats, latencies_s: Sequence[Floats], recorded_s: float, within_s: tuple[float, float]
+) -> tuple[float, float] | None:
     """The cold starts under which a mean latency is likely; ``None`` where it does not depend on them.
 
     The latency is taken as a line in the cold start with the scatter of the trials about it (the regression of M.
     Beaumont, W. Zhang and D. Balding, Genetics 162, 2002), the cold start as uniform before it is known.
 
     Args:
-        found: Trials of each way to place requests; the first is the one in use.
+        tried_s: Cold starts that were tried [s].
+        latencies_s: Mean latencies that they predict [s], for each way to place requests; the first is the one in use.
         recorded_s: The mean latency to explain [s].
         within_s: Least and longest cold start [s].
     """
-    if not (math.isfinite(recorded_s) and all(np.isfinite(one.latency_s).all() for one in found)):
+    if not (math.isfinite(recorded_s) and np.isfinite(latencies_s).all()):
         return None
     grid_s = np.linspace(*within_s, STEPS)
     log_weight = np.full(STEPS, -np.inf)
-    for place, (tried_s, latency_s) in enumerate(found):
+    for place, latency_s in enumerate(latencies_s):
         slope, at_0_s = np.polyfit(tried_s, latency_s, 1)
         scatter_s = max(1e-6, float(np.std(latency_s - at_0_s - slope * tried_s, ddof=2)))
         error = scatter_s / (math.sqrt(len(tried_s)) * float(np.std(tried_s)))

@@ -137,7 +137,7 @@ def _local(address: str | None, count: int) -> Iterator[dict[str, Any]]:
     try:
         yield {"backend": "loky", "n_jobs": count, "inner_max_num_threads": 1, **own}
     finally:
-        with _quietly():
+        with warnings.catch_warnings(action="ignore"):
             # The one that there is; asked for without its own settings, it would be ended and another one made.
             get_reusable_executor(reuse=True).shutdown(wait=False, kill_workers=True)
 
@@ -202,16 +202,8 @@ def _kill_workers(patience_s: float = 0.0) -> None:
 
 def _abandon(results: Generator[Any, None, None]) -> None:
     """Drop what is not finished; nothing where all is."""
-    with _quietly():
+    with warnings.catch_warnings(action="ignore"):  # joblib complains of work that is abandoned
         results.close()
-
-
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """Keep joblib from complaining of work that is abandoned on purpose."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
 
 
 def _prepare(parent: int) -> None:

@@ -6,12 +6,12 @@ import numpy as np
 
 from kpasim.arrays import Bools, Floats, Ints
 from kpasim.results.hey import HeyReport
-from kpasim.results.summary import LATENCY_PERCENTILES, request_figures
+from kpasim.results.summary import LATENCY_PERCENTILES, percentiles, request_figures
 
 LINES = ("total", "slowest", "fastest", "average", "rps", *(f"p{p}" for p in LATENCY_PERCENTILES))
 """Lines of a report, by the names of ``summary.hey``."""
-MILESTONES = (0.1, 0.25, 0.5, 0.75, 0.9)
-"""Shares of the responses whose time of completion counts, where single requests are known."""
+MILESTONES = (10, 25, 50, 75, 90)
+"""Percent of the responses whose time of completion counts, where single requests are known."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Target:
         names = [name for name in self.names if name != "rps"]
         names += [f"up to {mark:.3f} s" for mark in self.marks]
         names.append("errors")
-        return names + [f"{share:.0%} complete" for share in MILESTONES if len(self.ends_s)]
+        return names + [f"{percent}% complete" for percent in MILESTONES if len(self.ends_s)]
 
     def observed(self) -> Floats:
         """Features of the report; shape ``(features,)``."""
@@ -77,7 +77,7 @@ class Target:
         found += list(_score(counts[1:-1], answered))
         found.append(np.sqrt(sum(self.report.errors.values())))
         if len(self.ends_s):
-            found += list(np.log(np.quantile(self.ends_s, MILESTONES)))
+            found += list(np.log(np.percentile(self.ends_s, MILESTONES)))
         return np.array(found)
 
     def features(self, runs: Runs) -> Floats:
@@ -95,7 +95,7 @@ class Target:
             found.append(np.sqrt(((runs.status == 0) & ~np.isnan(runs.latency_s)).sum(axis=1)))
             if len(self.ends_s):
                 ends = np.where(answered, runs.start_s + runs.latency_s, np.nan)
-                found += list(np.log(_quantiles(ends, counts)))
+                found += list(np.log(percentiles(np.sort(ends, axis=1), counts, MILESTONES)))
         features = np.stack(found, axis=1)
         features[~runs.whole | (counts == 0)] = np.nan
         return features
@@ -120,17 +120,3 @@ def _score(below: Ints, count: Ints | int) -> Floats:
     from scipy.special import ndtri
 
     return np.asarray(ndtri((np.asarray(below) + 0.5) / (np.asarray(count) + 1.0)), dtype=np.float64)
-
-
-def _quantiles(ends: Floats, counts: Ints) -> Floats:
-    """Milestones of each row, shape ``(milestones, runs)``."""
-    ordered = np.sort(ends, axis=1)
-    rows = np.arange(len(ordered))
-    last = np.maximum(counts - 1, 0)
-    found = []
-    for share in MILESTONES:
-        place = last * share
-        below = np.floor(place).astype(np.int64)
-        low, high = ordered[rows, below], ordered[rows, np.minimum(below + 1, last)]
-        found.append(low + (high - low) * (place - below))
-    return np.stack(found)
