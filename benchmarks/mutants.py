@@ -318,7 +318,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="kpasim-mutants-") as aside:
         copy = Path(aside) / "kpasim"
         shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".git", ".venv", "site", "runs", "__pycache__"))
-        for file in dict.fromkeys(mutant.file for mutant in chosen):
+        for file in {tuple(tests_of(mutant.file)): mutant.file for mutant in chosen}.values():
             if is_killed(copy, Mutant(file, "", "")):
                 raise SystemExit(f"{file}: its tests fail without a mutant")
         for number, mutant in enumerate(chosen, 1):
