@@ -151,9 +151,9 @@ def _plain(text: str) -> str:
     return f"{value:+f}" if text[0] == "+" else f"{value:f}"
 
 
-def counted(count: float, one: str, many: str | None = None) -> str:
+def counted(count: float, one: str) -> str:
     """``1 pod``, ``5 pods``."""
-    return f"{number(count)} {one if count == 1 else many or one + 's'}"
+    return f"{number(count)} {one if count == 1 else one + 's'}"
 
 
 def clock(time_s: float, end_s: float) -> str:

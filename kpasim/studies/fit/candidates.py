@@ -48,16 +48,6 @@ class Parameter:
         found = self.low * (self.high / self.low) ** share if self.log else self.low + (self.high - self.low) * share
         return np.asarray(np.exp(found) if self.exp else found)
 
-    def place(self, value: Floats) -> Floats:
-        """Standard normal number for a value: the inverse of `value`."""
-        from scipy.special import ndtri
-
-        if self.log:
-            share = np.log(np.asarray(value) / self.low) / np.log(self.high / self.low)
-        else:
-            share = (np.asarray(value) - self.low) / (self.high - self.low)
-        return np.asarray(ndtri(share))
-
     def says(self) -> str:
         """The prior in words."""
         unit = f" {self.unit}" if self.unit else ""

@@ -1,7 +1,6 @@
 """Service times by what a request asks for: steps, images, LoRA adapters, or a class that the file names."""
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -98,15 +97,12 @@ def fit_classes(
     *,
     enough: int = ENOUGH,
     bootstraps: int = BOOTSTRAPS,
-    progress: Callable[[int], None] | None = None,
 ) -> list[ClassFit]:
     """A service time for each class of requests, the most frequent first."""
     classes = pooled(names, enough)
     own = np.array([classes[str(name)] for name in names], dtype=object)
     found = []
-    for done, name in enumerate(sorted(set(classes.values()))):
+    for name in sorted(set(classes.values())):
         rows = own == name
         found.append(ClassFit(name, float(rows.mean()), fit(times.take(rows), rng, bootstraps=bootstraps)))
-        if progress:
-            progress(done + 1)
     return sorted(found, key=lambda one: -one.share)

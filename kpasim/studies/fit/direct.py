@@ -1,7 +1,7 @@
 """Service times and stages of a start where files hold them one by one."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -71,7 +71,6 @@ def fit_service(
     *,
     only: str = "",
     bootstraps: int = BOOTSTRAPS,
-    progress: Callable[[int], None] | None = None,
 ) -> Served | None:
     """The service time that files with requests show; ``None`` where no file has any that was answered.
 
@@ -127,7 +126,7 @@ def fit_service(
         times = Sample(times.low / scale, times.high / scale)
     several = len({str(name) for name in names}) > 1
     enough = ENOUGH_NAMED if not any("steps" in one.requests for one in with_requests) else ENOUGH_OF_A_KIND
-    classes = fit_classes(names, times, rng, enough=enough, bootstraps=bootstraps, progress=progress) if several else []
+    classes = fit_classes(names, times, rng, enough=enough, bootstraps=bootstraps) if several else []
     several = len(classes) > 1
     if several:
         listed = ", ".join(one.name for one in classes)

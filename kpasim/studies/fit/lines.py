@@ -61,13 +61,6 @@ class Target:
         """Histogram marks between the fastest and the slowest response."""
         return np.array([mark for mark, _ in self.report.histogram[1:-1]])
 
-    def labels(self) -> list[str]:
-        """Name of each feature."""
-        names = [name for name in self.names if name != "rps"]
-        names += [f"up to {mark:.3f} s" for mark in self.marks]
-        names.append("errors")
-        return names + [f"{percent}% complete" for percent in MILESTONES if len(self.ends_s)]
-
     def observed(self) -> Floats:
         """Features of the report; shape ``(features,)``."""
         lines = self.lines
