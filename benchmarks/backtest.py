@@ -81,8 +81,8 @@ def row(name: str, step_s: int, replications: int, within: str, place: Path) -> 
     except RunError:
         # No scrape saw a pod start: the user has to say how long that takes.
         prepared = prepare(observation, observed, replace(given, cold_start=f"{run['container']['ready_after_s']}s"))
-    prepared = narrowed(observation, prepared)
-    found = backtest(observation, prepared, replications)
+    prepared = narrowed(prepared)
+    found = backtest(prepared, replications)
     figures = {one.name: one for one in found.figures}
     pods, latency, peak = figures["pod_seconds"], figures["mean_latency_s"], figures["peak_pods"]
     requests = np.genfromtxt(folder / "requests.csv", delimiter=",", names=True, dtype=None, encoding="utf-8")
@@ -103,19 +103,19 @@ def row(name: str, step_s: int, replications: int, within: str, place: Path) -> 
 
 def _true_pod_seconds(found: Backtest, folder: Path, t0_s: float) -> tuple[float, bool]:
     """Pod-seconds from Ready to deletion in the compared window, and whether the recorded interval holds them."""
-    times_s, _ = gauge(found.observation, "kn_revision_pods_count")
+    times_s, _ = gauge(found.prepared.observation, "kn_revision_pods_count")
     times_s = times_s[times_s >= max(found.settled_s, found.edges_s[0])]
     begin_s, end_s = float(times_s[0]), float(times_s[-1])
     pods = np.genfromtxt(folder / "pods.csv", delimiter=",", names=True, dtype=None, encoding="utf-8")
     ready = np.where(np.isnan(pods["ready_s"]), np.inf, pods["ready_s"]) + t0_s
     gone = np.where(np.isnan(pods["delete_requested_s"]), np.inf, pods["delete_requested_s"]) + t0_s
     true_s = float(np.clip(np.minimum(gone, end_s) - np.maximum(ready, begin_s), 0.0, None).sum())
-    known = pod_seconds(found.observation, "kn_revision_pods_count", begin_s, end_s)
+    known = pod_seconds(found.prepared.observation, "kn_revision_pods_count", begin_s, end_s)
     return true_s, known.low <= true_s <= known.high
 
 
 def _arrivals(found: Backtest, begins_s: np.ndarray[Any, Any]) -> float | None:
-    passages = traffic(found.observation).passages
+    passages = traffic(found.prepared.observation).passages
     if len(passages) != 1 or passages[0].began is None:
         return None
     ordered = np.sort(begins_s)
@@ -222,7 +222,7 @@ def long_window(days: float, replications: int) -> str:
         time = {"distribution": "lognormal", "mean": "1s", "cv": 0.3}
         given = Given(str(manifest), service_time=time, cold_start="20s", replications=replications)
         began_s, used_s = perf_counter(), process_time()
-        found = backtest(observation, prepare(observation, Path(place) / "observed", given), replications)
+        found = backtest(prepare(observation, Path(place) / "observed", given), replications)
         took = f"{perf_counter() - began_s:.0f} s, {process_time() - used_s:.0f} s of CPU"
     requests = next(one.predicted for one in found.figures if one.name == "requests")
     return f"{days:g} days, {requests:,.0f} requests, {replications} replications: {took}"

@@ -162,7 +162,7 @@ def row(load: str, service: str, step_s: float, seed: int, place: Path) -> Row:
     prepared = prepare(
         observation, place / "observed", Given(str(manifest), cold_start="8s" if _unseen(tables) else None)
     )
-    found = backtest(observation, narrowed(observation, prepared), REPLICATIONS)
+    found = backtest(narrowed(prepared), REPLICATIONS)
     figures = {one.name: one for one in found.figures}
     pods = figures["pod_seconds"]
     at_s, _ = gauge(observation, "kn_revision_pods_count")

@@ -16,7 +16,6 @@ from kpasim.cli.output import NOT_MET, WIDTH, note, print_json, progress, show_t
 
 if TYPE_CHECKING:
     from kpasim.studies.backtest.compare import Backtest, Candidate
-    from kpasim.studies.backtest.prepare import Given
 
 MOST_ROWS = 30
 """Rows of the table of bins; longer windows are in the folder of --out."""
@@ -101,12 +100,12 @@ def command(
     prepared = prepare(observed, observation, given)
     if tried := trials(prepared):
         with progress("trials of cold starts", tried, show=not as_json) as bar:
-            prepared = narrowed(observed, prepared, bar)
-    compared = candidates(prepared, others, given, observed, observation)
+            prepared = narrowed(prepared, bar)
+    compared = candidates(prepared, others)
     runs = len(prepared.parts) + (1 + len(compared) if compared else 0)
     with progress("replications", runs * replications, show=not as_json) as bar:
-        found = backtest(observed, prepared, replications, bar)
-        placed = _placed_otherwise(found, given, observation)
+        found = backtest(prepared, replications, bar)
+        placed = _placed_otherwise(found)
         beside_it: list[Candidate] = []
         if compared:
             done = len(prepared.parts) * replications
@@ -126,13 +125,13 @@ def command(
         "within": within,
         "placed_otherwise": placed,
         "reasons": _reasons(found),
-        "notes": _assumed(found, placed, given),
+        "notes": _assumed(found, placed),
         "candidates": [one.to_dict() for one in beside_it],
     }
     if out:
         _write(Path(out), written)
     if write_experiment:
-        text = experiment_text(prepared, given, observation, write_experiment)
+        text = experiment_text(prepared, write_experiment)
         write_file(write_experiment, text, f". Next: kpasim tune {write_experiment}, or kpasim sweep", folders=True)
     if openmetrics:
         write_openmetrics(openmetrics, series_of(found))
@@ -147,13 +146,13 @@ def command(
         raise click.exceptions.Exit(NOT_MET)
 
 
-def _placed_otherwise(found: Backtest, given: Given, folder: str) -> dict[str, float]:
+def _placed_otherwise(found: Backtest) -> dict[str, float]:
     """What the other way to place requests within their scrape intervals changes, as shares of the figures."""
     from kpasim.studies.backtest.compare import backtest
     from kpasim.studies.backtest.prepare import with_arrivals
 
-    other = "uniform" if given.within == "clustered" else "clustered"
-    changed = backtest(found.observation, with_arrivals(found.prepared, other), max(2, found.replications // 4))
+    other = "uniform" if found.prepared.given.within == "clustered" else "clustered"
+    changed = backtest(with_arrivals(found.prepared, other), max(2, found.replications // 4))
     before = {one.name: one.predicted for one in found.figures}
     return {
         one.name: one.predicted / before[one.name] - 1.0
@@ -182,7 +181,7 @@ def _show(found: Backtest, written: Mapping[str, Any]) -> None:
     from kpasim.report.backtest_page import bins_table, figures_table, how_near, moment, verdict, zone_of
     from kpasim.results.display import counted, seconds
 
-    observed, zone = found.observation, zone_of(written)
+    observed, zone = found.prepared.observation, zone_of(written)
     _say(verdict(written), "green" if found.good else "red")
     _say(
         f"{observed.namespace}/{observed.service}, {seconds(observed.end_s - observed.begin_s)} from "
@@ -208,7 +207,7 @@ def _reasons(found: Backtest) -> str:
     return ", ".join(far)
 
 
-def _assumed(found: Backtest, placed: dict[str, float], given: Given) -> list[str]:
+def _assumed(found: Backtest, placed: dict[str, float]) -> list[str]:
     """What the prediction rests on, a sentence each."""
     prepared = found.prepared
     service, start, sharing = prepared.times.service, prepared.times.start, prepared.times.sharing
@@ -244,8 +243,8 @@ def _assumed(found: Backtest, placed: dict[str, float], given: Given) -> list[st
         "inferred": "where the counts around it and the requests in flight make it likely",
         "uniform": "at any time within it",
         "clustered": "all at one time within it",
-    }[given.within]
-    there = "at any time" if given.within == "clustered" else "all at one time"
+    }[prepared.given.within]
+    there = "at any time" if prepared.given.within == "clustered" else "all at one time"
     texts.append(
         f"Requests of a scrape interval are sent {here}, drawn in each replication; {there} instead would change "
         f"{changes}."

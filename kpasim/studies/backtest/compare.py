@@ -126,7 +126,6 @@ class Backtest:
             observation is not known.
     """
 
-    observation: Observation
     prepared: Prepared
     replications: int
     edges_s: Floats
@@ -183,23 +182,21 @@ class Backtest:
         }
 
 
-def backtest(
-    observation: Observation, prepared: Prepared, replications: int, progress: Callable[[int], None] = lambda done: None
-) -> Backtest:
+def backtest(prepared: Prepared, replications: int, progress: Callable[[int], None] = lambda done: None) -> Backtest:
     """Predict what was recorded, from the requests; progress is that of all revisions together.
 
     Raises:
         KpasimError: It cannot be simulated.
     """
-    begin_s = min(part.begin_s for part in prepared.parts)
-    end_s = observation.end_s
+    observation = prepared.observation
+    begin_s, end_s = min(part.begin_s for part in prepared.parts), observation.end_s
     edges_s = _edges(begin_s, end_s, observation.interval_s.get("autoscaler") or 15.0)
     recorded = {name: gauge(observation, metric) for name, metric in GAUGES.items()}
     times_s = recorded["pods"][0]
     times_s = times_s[(times_s >= begin_s) & (times_s <= end_s)]
     if not len(times_s):  # The autoscaler was not scraped: only requests can be compared.
         times_s = np.arange(begin_s, end_s, 15.0)
-    settled_s = _settled(observation, prepared, begin_s)
+    settled_s = _settled(prepared, begin_s)
     at_pods = all(one.role == "queue-proxy" for one in prepared.traffic.passages)
     compared_s = times_s[times_s >= settled_s]
     compared_s = compared_s[[0, -1]] if len(compared_s) > 1 else np.array([settled_s, end_s])
@@ -236,7 +233,7 @@ def backtest(
     unsettled = edges_s[:-1] < settled_s - 1e-6
     bands = {name: replace(one, recorded=np.where(unsettled, np.nan, one.recorded)) for name, one in bands.items()}
     figures = tuple(_figures(observation, predicted, seen, settled_s))
-    return Backtest(observation, prepared, replications, edges_s, bands, figures, settled_s)
+    return Backtest(prepared, replications, edges_s, bands, figures, settled_s)
 
 
 class _Predicted:
@@ -287,9 +284,9 @@ def _edges(begin_s: float, end_s: float, interval_s: float) -> Floats:
     return np.arange(first_s, end_s + width_s, width_s)
 
 
-def _settled(observation: Observation, prepared: Prepared, begin_s: float) -> float:
+def _settled(prepared: Prepared, begin_s: float) -> float:
     """When the autoscaler's windows hold nothing any more from before the observation."""
-    times_s, concurrency = gauge(observation, GAUGES["concurrency"])
+    times_s, concurrency = gauge(prepared.observation, GAUGES["concurrency"])
     first = concurrency[times_s >= begin_s][:1]
     window_s = prepared.whole.experiment.revision.stable_window_s
     return begin_s + (window_s if len(first) and first[0] > 0 else 0.0)
@@ -380,7 +377,8 @@ def _figure(
 
 def series_of(found: Backtest) -> Iterator[Written]:
     """For each figure its mean and the ends of its 90 % band, at the middle of each bin of time."""
-    of = {"k8s_namespace_name": found.observation.namespace, "kn_service_name": found.observation.service}
+    observation = found.prepared.observation
+    of = {"k8s_namespace_name": observation.namespace, "kn_service_name": observation.service}
     middles_s = 0.5 * (found.edges_s[1:] + found.edges_s[:-1])
     for figure, about in packaged("backtest.toml").items():
         if figure not in found.bands:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,9 @@ class Prepared:
     """All that a backtest simulates.
 
     Attributes:
+        observation: The series.
+        folder: Where they lie: the workload names it.
+        given: The user's part.
         parts: One for each revision that served.
         whole: The same requests as if the latest revision had served all of them: what candidates are compared with.
         traffic: The requests.
@@ -117,6 +121,9 @@ class Prepared:
         notes: What was assumed, a sentence each.
     """
 
+    observation: Observation
+    folder: str | Path
+    given: Given
     parts: tuple[Part, ...]
     whole: Part
     traffic: Traffic
@@ -141,7 +148,8 @@ def prepare(observation: Observation, folder: str | Path, given: Given) -> Prepa
     for estimate in (service, start):
         notes += estimate.notes if estimate else ()
     activators = _activators(requests)
-    base = _experiment(observation, folder, given, None, Times(service, start), activators)
+    made = partial(_experiment, observation, folder, given, activators)
+    base = made(Times(service, start))
     concurrency = base.service.container_concurrency
     if observation.service not in (base.service.name, f"{base.service.name}-predictor"):
         notes.append(f"The manifest is that of {base.service.name}, the observation that of {observation.service}.")
@@ -152,7 +160,7 @@ def prepare(observation: Observation, folder: str | Path, given: Given) -> Prepa
         mean_s, low_s, high_s = (max(0.0, one - overhead_s) for one in (start.mean_s, start.low_s, start.high_s))
         start = replace(start, mean_s=mean_s, low_s=low_s, high_s=high_s)
     times = Times(service, start, sharing, concurrency)
-    base = _experiment(observation, folder, given, None, times, activators)
+    base = made(times)
     whole, said = _begun(observation, base, None, (observation.begin_s, observation.end_s))
     notes += said
     restarted = [one.role for one in restarts.restarts(observation)]
@@ -175,11 +183,10 @@ def prepare(observation: Observation, folder: str | Path, given: Given) -> Prepa
         )
         parts = []
         for revision in serving:
-            own_times = replace(times, service=_of_revision(observation, revision, service))
-            experiment = _experiment(observation, folder, given, revision, own_times, activators)
+            experiment = made(replace(times, service=_of_revision(observation, revision, service)), revision)
             lived = next((one.first_s, one.last_s) for one in observation.revisions if one.name == revision)
             parts.append(_begun(observation, experiment, revision, lived)[0])
-    return Prepared(tuple(parts), whole, requests, times, tuple(notes))
+    return Prepared(observation, folder, given, tuple(parts), whole, requests, times, tuple(notes))
 
 
 def _of_revision(observation: Observation, revision: str, service: ServiceTime | None) -> ServiceTime | None:
@@ -213,9 +220,9 @@ def _experiment(
     observation: Observation,
     folder: str | Path,
     given: Given,
-    revision: str | None,
-    times: Times,
     activators: int,
+    times: Times,
+    revision: str | None = None,
 ) -> Experiment:
     """The experiment of a revision, or of all, from the begin of the window."""
     workload = {"kind": "observed", "file": str(folder), "within": given.within}
@@ -378,8 +385,7 @@ def _from(experiment: Experiment, observation: Observation, begin_s: float, end_
     return Part(revision, begin_s, end_s, experiment.with_settings(settings))
 
 
-def candidates(prepared: Prepared, manifests: Sequence[str], given: Given, observation: Observation,
-               folder: str | Path) -> list[Experiment]:  # fmt: skip
+def candidates(prepared: Prepared, manifests: Sequence[str]) -> list[Experiment]:
     """The experiments of other manifests under the same requests, begun in the same state.
 
     Raises:
@@ -388,8 +394,8 @@ def candidates(prepared: Prepared, manifests: Sequence[str], given: Given, obser
     whole = prepared.whole.experiment
     found = []
     for manifest in manifests:
-        as_given = replace(given, manifest=manifest)
-        other = _experiment(observation, folder, as_given, None, prepared.times, whole.cluster.activators)
+        given = replace(prepared.given, manifest=manifest)
+        other = _experiment(prepared.observation, prepared.folder, given, whole.cluster.activators, prepared.times)
         settings: dict[str, Any] = {"horizon": whole.raw["horizon"], "start": whole.raw["start"]}
         workload = whole.raw["workload"]
         settings |= {f"workload.{key}": workload[key] for key in ("from", "duration") if key in workload}
@@ -402,25 +408,25 @@ def candidates(prepared: Prepared, manifests: Sequence[str], given: Given, obser
     return found
 
 
-def experiment_text(prepared: Prepared, given: Given, folder: str | Path, out: str | Path) -> str:
+def experiment_text(prepared: Prepared, out: str | Path) -> str:
     """The experiment of an observation as a file for `run`, `sweep` and `tune`; paths in it are relative to the file.
 
     It begins with as many pods as the manifest says, not with those that were recorded first, and nothing restarts.
     """
-    base = Path(out).parent
+    base, given = Path(out).parent, prepared.given
     whole = prepared.whole.experiment
     raw = whole.raw
     data = {
         "service": relative(given.manifest, base),
         **({"cluster-config": [relative(one, base) for one in given.cluster_config]} if given.cluster_config else {}),
-        "workload": {**raw["workload"], "file": relative(folder, base)},
+        "workload": {**raw["workload"], "file": relative(prepared.folder, base)},
         "model": given.model if given.model is not None else dict(raw["model"]),
         "cluster": {key: value for key, value in raw["cluster"].items() if key not in RESTARTS},
         "horizon": raw["horizon"],
         "replications": whole.replications,
         "seed": whole.seed,
     }
-    service = f"{given.manifest}, from what Prometheus recorded in {folder}"
+    service = f"{given.manifest}, from what Prometheus recorded in {prepared.folder}"
     return f"# {service}: requests, service times and cold starts.\n{yaml_text(data, flow_style=None)}"
 
 

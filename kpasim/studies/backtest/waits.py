@@ -13,7 +13,6 @@ from dataclasses import replace
 import numpy as np
 
 from kpasim.arrays import Floats
-from kpasim.records.prometheus.observation import Observation
 from kpasim.results.intervals import Z90
 from kpasim.studies.backtest.compare import backtest
 from kpasim.studies.backtest.prepare import COLD_START, DRAWS, Prepared, in_seconds, with_arrivals, with_cold_start
@@ -31,9 +30,7 @@ WAYS = ("inferred", "uniform", "clustered")
 """Ways to place requests within their scrape intervals."""
 
 
-def narrowed(
-    observation: Observation, prepared: Prepared, progress: Callable[[int], None] = lambda done: None
-) -> Prepared:
+def narrowed(prepared: Prepared, progress: Callable[[int], None] = lambda done: None) -> Prepared:
     """The same with the cold starts that predict the recorded mean latency; as it was where scrapes tell them.
 
     ``progress`` is called with the number of trials finished so far, out of ``trials(prepared)``.
@@ -46,7 +43,7 @@ def narrowed(
         return prepared
     found = prepared
     for place in range(ROUNDS):
-        bounds_s = _explaining(observation, found, after(progress, place * len(WAYS) * DRAWS))
+        bounds_s = _explaining(found, after(progress, place * len(WAYS) * DRAWS))
         if bounds_s is None:
             break
         before = found.times.start
@@ -69,9 +66,7 @@ def narrowed(
     return replace(found, notes=notes)
 
 
-def _explaining(
-    observation: Observation, prepared: Prepared, progress: Callable[[int], None]
-) -> tuple[float, float] | None:
+def _explaining(prepared: Prepared, progress: Callable[[int], None]) -> tuple[float, float] | None:
     """The bounds of the cold starts that explain the recorded mean latency [s], out of trials of those drawn now."""
     start, experiment = prepared.times.start, prepared.whole.experiment
     assert start is not None
@@ -81,7 +76,7 @@ def _explaining(
     current = experiment.raw["workload"]["within"]
     for within in (current, *(one for one in WAYS if one != current)):
         placed = with_arrivals(prepared, within)
-        figures = backtest(observation, placed, DRAWS, after(progress, len(found) * DRAWS)).figures
+        figures = backtest(placed, DRAWS, after(progress, len(found) * DRAWS)).figures
         latency = next(one for one in figures if one.name == "mean_latency_s")
         found.append(latency.drawn)
         recorded_s = latency.recorded

@@ -227,7 +227,7 @@ def test_a_new_revision_keeps_the_scrape_interval_of_its_first_requests(tmp_path
     begin_s, end_s, requests, _ = (column[0] for column in counts_of(second.experiment.workload))
     assert requests == 8
     assert end_s - begin_s == pytest.approx(15.0, abs=0.1)
-    figures = {one.name: one for one in compare.backtest(observation, prepared, 20).figures}
+    figures = {one.name: one for one in compare.backtest(prepared, 20).figures}
     assert figures["mean_latency_s"].error == pytest.approx(0.0, abs=0.08)
 
 
@@ -325,7 +325,7 @@ def test_a_wait_for_a_pod_is_not_compared_where_only_pods_were_recorded(tmp_path
     observation = replace(whole, series=kept)
     observation.write(tmp_path / "observed")
     given = Given(str(prometheus_runs.folder(GOOD) / "service.yaml"), cold_start="5s")
-    figures = compare.backtest(observation, prepare.prepare(observation, tmp_path / "observed", given), 10).figures
+    figures = compare.backtest(prepare.prepare(observation, tmp_path / "observed", given), 10).figures
     latency = next(one for one in figures if one.name == "mean_latency_s")
     assert latency.recorded == pytest.approx(1.02, abs=0.01)
     assert latency.predicted == pytest.approx(latency.recorded, rel=0.05)
@@ -340,7 +340,7 @@ def test_a_figure_that_was_hardly_recorded_tests_nothing(tmp_path: Path):
     observation = replace(whole, series=tuple(later), end_s=whole.end_s + 3600.0)
     observation.write(tmp_path / "observed")
     given = Given(str(prometheus_runs.folder(GOOD) / "service.yaml"))
-    found = compare.backtest(observation, prepare.prepare(observation, tmp_path / "observed", given), 10)
+    found = compare.backtest(prepare.prepare(observation, tmp_path / "observed", given), 10)
     figures = {one.name: one for one in found.figures}
     assert figures["pod_seconds"].good is None
     assert figures["panic_s"].recorded < 600.0

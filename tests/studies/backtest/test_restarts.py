@@ -47,11 +47,11 @@ def test_a_restart_is_predicted(tmp_path: Path):
     observation.write(tmp_path / "observed")
     given = Given(str(prometheus_runs.folder(RUN) / "service.yaml"), cold_start="5s", replications=20)
     prepared = prepare(observation, tmp_path / "observed", given)
-    found = backtest(observation, prepared, 20)
+    found = backtest(prepared, 20)
     assert found.coverage > 0.8
     after = int(np.searchsorted(found.edges_s - T0_S, 216.0)) - 1
     assert found.bands["concurrency"].predicted[after] < found.bands["concurrency"].predicted[after - 1]
     assert found.bands["panic"].predicted[after] > 0.9
     out = tmp_path / "experiment.yaml"
-    out.write_text(experiment_text(prepared, given, tmp_path / "observed", out))
+    out.write_text(experiment_text(prepared, out))
     assert not load(out).cluster.autoscaler_restarts

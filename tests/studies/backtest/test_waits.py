@@ -72,7 +72,7 @@ def prepared(name: str, folder: Path, cold_start: str | None = None) -> Prepared
 def test_the_cold_start_of_recorded_runs_is_narrowed_and_holds_the_truth(name: str, tmp_path: Path):
     """All pods start at a few moments, so that scrapes of 15 s leave more than 10 s open; requests waited for them."""
     before = prepared(name, tmp_path)
-    after = narrowed(observing.thinned(prometheus_runs.observation(name), 3), before)
+    after = narrowed(before)
     wide, narrow = before.times.start, after.times.start
     assert wide is not None
     assert narrow is not None
@@ -91,7 +91,7 @@ def test_a_cold_start_that_is_known_stays(tmp_path: Path):
     """Given by the user, or told by the scrapes."""
     given = prepared("closed", tmp_path, cold_start="5s")
     assert trials(given) == 0
-    assert narrowed(prometheus_runs.observation("closed"), given) is given
+    assert narrowed(given) is given
     assert trials(prepared("rev-change", tmp_path)) == 0
 
 
