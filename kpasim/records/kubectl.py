@@ -163,7 +163,10 @@ def _look(value: Any, event: str, pods: dict[str, _Pod]) -> None:
         # The timestamp is when the pod will be killed: its grace period after the request.
         grace = number(metadata.get("deletionGracePeriodSeconds", 0), "metadata.deletionGracePeriodSeconds", least=0)
         seen.first("delete_requested_s", moment(metadata["deletionTimestamp"], "metadata.deletionTimestamp") - grace)
-    _look_at_conditions(status, seen)
+    for condition in objects_in(status, "conditions"):
+        column = CONDITIONS.get(_word(condition.get("type")))
+        if column and condition.get("status") == "True" and condition.get("lastTransitionTime") is not None:
+            seen.first(column, moment(condition.get("lastTransitionTime"), "status.conditions.lastTransitionTime"))
     _look_at_containers(status, event, seen)
     spec = object_in(value, "spec", {})
     labels = object_in(metadata, "labels", {})
@@ -180,13 +183,6 @@ def _owner(metadata: dict[str, Any]) -> str:
     labels, owners = object_in(metadata, "labels", {}), objects_in(metadata, "ownerReferences")
     name = _word(owners[0].get("name")) if owners else _word(metadata.get("generateName")).rstrip("-")
     return name.removesuffix(f"-{_word(labels.get('pod-template-hash'))}")
-
-
-def _look_at_conditions(status: dict[str, Any], seen: _Pod) -> None:
-    for condition in objects_in(status, "conditions"):
-        column = CONDITIONS.get(_word(condition.get("type")))
-        if column and condition.get("status") == "True" and condition.get("lastTransitionTime") is not None:
-            seen.first(column, moment(condition.get("lastTransitionTime"), "status.conditions.lastTransitionTime"))
 
 
 def _look_at_containers(status: dict[str, Any], event: str, seen: _Pod) -> None:

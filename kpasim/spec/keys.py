@@ -103,10 +103,9 @@ def _of(form: Mapping[str, Any], whole: Mapping[str, Any], path: str, of: str = 
     for name, value in form.get("properties", {}).items():
         here = f"{path}.{name}" if path else name
         needed = name in form.get("required", ())
-        meaning = str(form.get("description", "")) if "const" in value else _meaning(value, whole)
-        yield Key(
-            here, " ".join(meaning.split()), takes(value, whole), "none: it is needed" if needed else default(value), of
-        )
+        described = form if "const" in value else value if value.get("description") else _definition(value, whole)
+        meaning = " ".join(str(described.get("description", "")).split())
+        yield Key(here, meaning, takes(value, whole), "none: it is needed" if needed else default(value), of)
         for kind, inner in _inside(value, whole):
             yield from _of(inner, whole, here if kind != "member" else f"{here}.NAME", kind if kind != "member" else of)
 
@@ -144,11 +143,6 @@ def _kind(form: Mapping[str, Any]) -> str:
         if name == "kind" and "diurnal" in given.get("enum", ()):
             return "diurnal"
     return ""
-
-
-def _meaning(value: Mapping[str, Any], whole: Mapping[str, Any]) -> str:
-    given = value.get("description") or _definition(value, whole).get("description", "")
-    return " ".join(str(given).split())
 
 
 def takes(value: Mapping[str, Any], whole: Mapping[str, Any]) -> str:

@@ -120,14 +120,11 @@ class Wave(NamedTuple):
         """Radians per second."""
         return 2.0 * math.pi / self.period_s
 
-    def _until(self, time_s: float) -> float:
-        turn = self._turn
-        swing = math.cos(turn * self.phase_s) - math.cos(turn * (time_s + self.phase_s))
-        return self.mean * (time_s + self.amplitude / turn * swing)
-
     @property
     def total(self) -> float:
-        return self._until(self.length_s)
+        turn = self._turn
+        swing = math.cos(turn * self.phase_s) - math.cos(turn * (self.length_s + self.phase_s))
+        return self.mean * (self.length_s + self.amplitude / turn * swing)
 
     def when(self, expected: Floats) -> Floats:
         """See `Rate`.

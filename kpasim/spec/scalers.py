@@ -61,7 +61,7 @@ def scaler_yaml(experiment: Experiment, target: float) -> str:
     """
     scaling, name = experiment.scaling, experiment.service.name
     most = experiment.revision.max_scale
-    is_kserve = _is_inference_service(experiment) and isinstance(scaling, Hpa | Keda)
+    is_kserve = "kind: InferenceService" in experiment.service.to_yaml() and isinstance(scaling, Hpa | Keda)
     comments = list(_left_out(scaling, is_kserve=is_kserve))
     if isinstance(scaling, Hpa | Keda | KedaHttp):
         scaling = scaling.model_copy(update={scaling.BOUNDS[1]: scaling.max_of(most)})
@@ -81,11 +81,14 @@ def scaler_yaml(experiment: Experiment, target: float) -> str:
         documents = [_hpa(scaling, name, target)]
     elif isinstance(scaling, Keda):
         comments.append("Replace serverAddress and query by those of your cluster.")
-        documents = [_scaled_object(scaling, name, target)]
+        keys = scalerobjects.SCALED_OBJECT | scalerobjects.FALLBACK
+        documents = [_triggered(scaling, name, keys, _trigger(scaling, name, target))]
     else:
         assert isinstance(scaling, KedaHttp)
         if scaling.object == "InterceptorRoute":
-            documents = [_interceptor_route(scaling, name, round(target)), _route_scaled_object(scaling, name)]
+            trigger = {"type": "external-push", "metadata": {"scalerAddress": HTTP_SCALER, "interceptorRoute": name}}
+            scaled = _triggered(scaling, name, scalerobjects.ROUTED, trigger)
+            documents = [_interceptor_route(scaling, name, round(target)), scaled]
         else:
             documents = [_http_scaled_object(scaling, name, round(target))]
     writer = YAML(typ="rt")
@@ -184,16 +187,6 @@ def _trigger(scaling: Keda, name: str, target: float) -> dict[str, Any]:
     return {"type": "prometheus", "metricType": scaling.metric_type, "metadata": metadata}
 
 
-def _scaled_object(scaling: Keda, name: str, target: float) -> dict[str, Any]:
-    keys = scalerobjects.SCALED_OBJECT | scalerobjects.FALLBACK
-    return _triggered(scaling, name, keys, _trigger(scaling, name, target))
-
-
-def _route_scaled_object(scaling: KedaHttp, name: str) -> dict[str, Any]:
-    trigger = {"type": "external-push", "metadata": {"scalerAddress": HTTP_SCALER, "interceptorRoute": name}}
-    return _triggered(scaling, name, scalerobjects.ROUTED, trigger)
-
-
 def _triggered(
     scaling: Keda | KedaHttp, name: str, keys: scalerobjects.Keys, trigger: dict[str, Any]
 ) -> dict[str, Any]:
@@ -229,10 +222,6 @@ def _http_scaled_object(scaling: KedaHttp, name: str, target: int) -> dict[str, 
         "scalingMetric": _scaling_metric(scaling, target),
     }
     return _object("http.keda.sh/v1alpha1", "HTTPScaledObject", name, spec)
-
-
-def _is_inference_service(experiment: Experiment) -> bool:
-    return "kind: InferenceService" in experiment.service.to_yaml()
 
 
 def _inference_service(experiment: Experiment, scaling: Hpa | Keda, target: float) -> dict[str, Any]:

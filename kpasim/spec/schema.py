@@ -40,10 +40,6 @@ def _mappings(schema: Any) -> Iterator[dict[str, Any]]:
             yield from _mappings(one)
 
 
-def _keys(model: type[Spec]) -> set[str]:
-    return {str(field.alias) for field in model.model_fields.values()}
-
-
 def _describe(model: type[Spec], definition: dict[str, Any]) -> None:
     """Put the docstrings of a model's attributes into its schema.
 
@@ -85,7 +81,8 @@ def schema(kind: str) -> dict[str, Any]:
     for one in _mappings(result):
         for model in _descendants(Spec):
             # Two models may have one name.
-            if model.__name__ == one["title"] and _keys(model) == set(one["properties"]):
+            keys = {str(field.alias) for field in model.model_fields.values()}
+            if model.__name__ == one["title"] and keys == set(one["properties"]):
                 _describe(model, one)
     if "ServiceTime" in definitions:
         definitions["ServiceTime"].pop("required")

@@ -52,9 +52,7 @@ def chosen(model: Mapping[str, Any], namespace: str, runtimes: str) -> dict[str,
     name = str(model_format.get("name"))
     fits.sort(key=lambda one: one["name"])
     fits.sort(key=lambda one: one["created"], reverse=True)
-    fits.sort(key=lambda one: _protocol_priority(one["protocols"]))
-    fits.sort(key=lambda one: -_priority(one, name))
-    fits.sort(key=lambda one: one["kind"] == KINDS[1])
+    fits.sort(key=lambda one: (one["kind"] == KINDS[1], -_priority(one, name), _protocol_priority(one["protocols"])))
     return next(iter(fits), None)
 
 

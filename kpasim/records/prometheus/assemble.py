@@ -79,7 +79,7 @@ def assemble(
             )
         if last < window_s[1] - slack:
             notes.append(f"nothing was recorded after {iso(round(last))}, {window_s[1] - last:,.0f} s before its end")
-    generations = {_generation(s) for s in series} - {""}
+    generations = {m.generation for s in series for m in names.BY_SERVED[s.name] if m.name == s.metric} - {""}
     return Observation(
         service=service,
         namespace=namespace,
@@ -127,10 +127,11 @@ def _from_zero(
     started = starts(series)
 
     def begins(one: Series) -> bool:
-        start_s = started.get(one.target)
-        inside = start_s is not None and start_s > first_s - interval_s[one.role]
-        later = _later(one, targets) or (start_s is None and _begins_late(one, first_s, interval_s))
-        return one.kind == "counter" and (inside or later)
+        start_s, scraped_s, length_s = started.get(one.target), targets.get(one.target), interval_s[one.role]
+        inside = start_s is not None and start_s > first_s - length_s
+        missed = scraped_s is not None and scraped_s[0] < one.times_s[0]
+        late = start_s is None and length_s > 0 and one.times_s[0] > first_s + HOLD * length_s
+        return one.kind == "counter" and bool(inside or missed or late)
 
     begun = {id(s): begins(s) for s in known}
     counts = {_histogram(s): begun[id(s)] for s in known if s.metric.endswith("_count")}
@@ -141,19 +142,3 @@ def _histogram(series: Series) -> tuple[object, ...]:
     """What the parts of one histogram have in common."""
     labels = tuple(sorted((k, v) for k, v in series.labels.items() if k != "le"))
     return series.metric.rpartition("_")[0], series.role, labels
-
-
-def _later(series: Series, targets: Mapping[Target, Floats]) -> bool:
-    """Whether its target was scraped before without it."""
-    before = targets.get(series.target)
-    return bool(before is not None and before[0] < series.times_s[0])
-
-
-def _begins_late(series: Series, first_s: float, interval_s: Mapping[str, float]) -> bool:
-    """Whether it began after the first scrapes of the window."""
-    length_s = interval_s[series.role]
-    return bool(length_s and series.times_s[0] > first_s + HOLD * length_s)
-
-
-def _generation(series: Series) -> str:
-    return next(m.generation for m in names.BY_SERVED[series.name] if m.name == series.metric)

@@ -101,7 +101,7 @@ def from_server(
         for generation, space, name in _SERVICE_LABELS
     ]
     found = [one for one in client.labels_of_series(own, begin, end) if one.get("__name__") in names.BY_SERVED]
-    known = [(one, names.vocabulary(one, _generation(one))) for one in found]
+    known = [(one, names.vocabulary(one, names.BY_SERVED[one["__name__"]][0].generation)) for one in found]
     revisions = sorted({labels.get("kn_revision_name", "") for _, labels in known} - {""})
     if not revisions:
         anyone = [
@@ -132,7 +132,7 @@ def from_server(
         labels = client.labels_of_series([selector], begin, end)
         listed = [name for one in labels if (name := one.get("__name__", "")) in names.BY_SERVED]
         for coarse in (False, True):
-            chosen = [name for name in listed if _is_coarse(name) == coarse]
+            chosen = [name for name in listed if names.hardly_changes(names.BY_SERVED[name][0].name) == coarse]
             if not chosen:
                 continue
             query = re.sub(r'__name__=~"[^"]*"', _named(sorted(chosen)), selector, count=1)
@@ -186,14 +186,6 @@ def _nothing_of_knative(served: Sequence[Served]) -> RunError:
         "the files hold no metric of Knative that names its service; export the metrics themselves, under their own "
         f"names (not expressions or recording rules): there are {printable(', '.join(there[:5]))}{more}"
     )
-
-
-def _is_coarse(served: str) -> bool:
-    return names.hardly_changes(names.BY_SERVED[served][0].name)
-
-
-def _generation(labels: dict[str, str]) -> str:
-    return names.BY_SERVED[labels["__name__"]][0].generation
 
 
 def _named(metrics: Iterable[str]) -> str:

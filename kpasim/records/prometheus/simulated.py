@@ -127,10 +127,6 @@ def prediction(tables: Tables, *, begin_unix_s: float, end_s: float, labels: Map
 
 
 def _latest(table: Columns, column: str, times_s: Floats) -> Floats:
-    values = np.maximum(np.nan_to_num(np.asarray(table[column], float)), _floor(column))
-    return last_values(table["t_s"], values, times_s, 0.0)
-
-
-def _floor(column: str) -> float:
-    """Whole numbers that are not known are -1; excess burst capacity may be below 0."""
-    return -np.inf if column == "excess_burst_capacity" else 0.0
+    # Whole numbers that are not known are -1; excess burst capacity may be below 0.
+    least = -np.inf if column == "excess_burst_capacity" else 0.0
+    return last_values(table["t_s"], np.maximum(np.nan_to_num(np.asarray(table[column], float)), least), times_s, 0.0)

@@ -60,11 +60,8 @@ def refusals(name: str, data: Data, annotations: Data) -> list[tuple[str, str]]:
     if name == "config-deployment" and not {"queue-sidecar-image", "queueSidecarImage"} & data.keys():
         faults.append(("queue-sidecar-image", "is missing (must be the image of queue-proxy)"))
     values = list(_value_faults(name, data))
-    return [*faults, *values, *_OTHERS.get(name, _nothing)(data, {key for key, _ in values})]
-
-
-def _nothing(*_: object) -> Refusals:
-    return iter(())
+    others = _OTHERS[name](data, {key for key, _ in values}) if name in _OTHERS else ()
+    return [*faults, *values, *others]
 
 
 def _value_faults(name: str, data: Data) -> Refusals:

@@ -48,7 +48,9 @@ def defaulted(pod: Mapping[str, Any], limits: Defaults, parent: str) -> Object:
         if {"emptyDir", "persistentVolumeClaim", "ephemeral"} & volume.keys()
     }
     for one in containers:
-        _resources(one, limits)
+        resources = one.setdefault("resources", {})
+        for (bound, name), value in limits.resources:
+            resources.setdefault(bound, {}).setdefault(name, value)
         if len(containers) == 1 or one.get("ports"):
             probe = one.setdefault("readinessProbe", {})
             if not any(handler in probe for handler in HANDLERS):
@@ -80,12 +82,6 @@ def _names(containers: list[Object], taken: set[str], default: str) -> None:
                 if name not in taken:
                     break
         one["name"] = name
-
-
-def _resources(one: Object, limits: Defaults) -> None:
-    resources = one.setdefault("resources", {})
-    for (bound, name), value in limits.resources:
-        resources.setdefault(bound, {}).setdefault(name, value)
 
 
 def _probes(one: Object) -> None:

@@ -37,6 +37,8 @@ PROBING = "multi-container-probing"
 QUEUE = "queue.sidecar.serving.knative.dev/"
 
 _NETWORKING = "networking.knative.dev/"
+_POINTERS = {"affinity", "dnsConfig", "securityContext", "shareProcessNamespace", "runtimeClassName"}
+"""Fields of a pod that count as set even where they are empty, as Go's decoder leaves a pointer in them."""
 _POD_SECURITY = ("runAsUser", "runAsGroup", "runAsNonRoot", "fsGroup", "supplementalGroups", "seccompProfile")
 
 
@@ -196,16 +198,10 @@ def _pod_fields(pod: Object, cluster: Defaults) -> Faults:
             yield Fault("pod-field", (key,), "may only be false")
         elif not feature or (key == "securityContext" and cluster.is_secure):
             continue
-        elif _is_set(key, value) and not cluster.allows(feature):
+        elif (value or key in _POINTERS) and not cluster.allows(feature):
             yield Fault("pod-field", (key,), _off(feature), feature)
         elif key == "initContainers" and value and not cluster.enables(feature):
             yield Fault("init-containers", (key,), _off(feature), feature)
-
-
-def _is_set(key: str, value: Any) -> bool:
-    """Whether Go's decoder leaves anything in the field: pointers count even where they are empty."""
-    pointers = {"affinity", "dnsConfig", "securityContext", "shareProcessNamespace", "runtimeClassName"}
-    return key in pointers or bool(value)
 
 
 def _off(feature: str) -> str:
