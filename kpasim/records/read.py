@@ -140,11 +140,7 @@ def _json_reader(path: Path, start: str) -> Callable[..., Record]:
     if keys and "format" in keys and path.name == "run.json":
         return lambda path, skip_bad: read_folder(path.parent, skip_bad)
     # A list of pods is longer than what was looked at, so its keys may be known only in part.
-    if (
-        {"type", "object"} <= keys
-        or "apiVersion" in keys
-        or any(f'"{key}"' in text for key in ("apiVersion", "object"))
-    ):
+    if {"type", "object"} <= keys or "apiVersion" in keys or '"apiVersion"' in text or '"object"' in text:
         return kubectl.read_kubectl
     raise RecordError.of(path, f"JSON of no kind that is known ({KNOWN})", 1)
 

@@ -1,7 +1,4 @@
-"""The ConfigMap `config-autoscaler` and the autoscaling annotations of a revision.
-
-Read, checked and resolved as
-Knative does it.
+"""The ConfigMap `config-autoscaler` and the autoscaling annotations of a revision, as Knative reads and checks them.
 
 Source:
     knative/serving@98e5ef9, pkg/autoscaler/config/config.go, pkg/apis/autoscaling/register.go,

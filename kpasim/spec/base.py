@@ -283,10 +283,8 @@ def _message(details: ErrorDetails, place: Place, known: list[str]) -> str:
         key, word = _BOUNDS[kind]
         return f"{show(value)} is out of range (must be {word} {context[key]:g})"
     if kind in {"literal_error", "union_tag_invalid"}:
-        words = [
-            word.strip().strip("'")
-            for word in str(context.get("expected") or context.get("expected_tags")).replace(" or ", ", ").split(",")
-        ]
+        expected = str(context.get("expected") or context.get("expected_tags"))
+        words = [word.strip(" '") for word in expected.replace(" or ", ", ").split(",")]
         given = context.get("tag", value)
         hint = suggestion(str(given), words)
         return f"{show(given)} is not known ({hint or 'one of ' + ', '.join(words)})"

@@ -320,13 +320,10 @@ def taken(config: ClusterConfig, one: ConfigMap, *, strict: bool = False) -> Clu
     Raises:
         ExperimentError: A value that Knative would refuse.
     """
-    path, lines = one.document.path, one.document.lines
+    where: dict[str, Any] = {"path": one.document.path, "lines": one.document.lines, "prefix": one.prefix}
     if one.name == "config-autoscaler":
-        autoscaler = parse_config(one.data, path=path, lines=lines, prefix=one.prefix, strict=strict)
-        return replace(config, autoscaler=autoscaler)
-    defaults = config.defaults
-    defaults = parse_defaults(defaults, one.name, one.data, path=path, lines=lines, prefix=one.prefix, strict=strict)
-    return replace(config, defaults=defaults)
+        return replace(config, autoscaler=parse_config(one.data, strict=strict, **where))
+    return replace(config, defaults=parse_defaults(config.defaults, one.name, one.data, strict=strict, **where))
 
 
 def parse_defaults(

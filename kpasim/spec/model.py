@@ -152,9 +152,8 @@ class ColdStart(Spec):
     @classmethod
     def _bare(cls, data: Any) -> Any:
         """A bare time is one stage of that time."""
-        if isinstance(data, Mapping) and "distribution" in data:
-            return {"stages": [{"name": "start", "time": data}]}
-        return data if isinstance(data, Mapping | ColdStart) else {"stages": [{"name": "start", "time": data}]}
+        is_time = "distribution" in data if isinstance(data, Mapping) else not isinstance(data, ColdStart)
+        return {"stages": [{"name": "start", "time": data}]} if is_time else data
 
     _names_differ = field_validator("stages")(names_differ)
 

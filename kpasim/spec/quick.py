@@ -49,18 +49,16 @@ def relative(file: str | Path, base: str | Path) -> str:
 
 def _cluster(service: ServiceManifest) -> list[str]:
     """The cluster block: instances the manifest names, and a GPU where it asks for none."""
-    lines = ["cluster:"]
-    if not service.gpus:
-        lines.append("  gpus-per-pod: 1            # the manifest has no GPU limit; 0 for a service without")
+    no_gpu = "  gpus-per-pod: 1            # the manifest has no GPU limit; 0 for a service without"
     types = service.eci_specs or service.node_types
-    lines.append(
-        "  instance-types:            # to be had, in this order; price-per-hour and currency are yours to give"
-    )
-    lines.append(
-        f"    - {{name: {flow(types[0])}}}" if types else "    - {name: gpu}              # without a price no cost"
-    )
-    lines += [f"    # - {{name: {flow(name)}}}" for name in types[1:]]
-    return lines
+    first = f"{{name: {flow(types[0])}}}" if types else "{name: gpu}              # without a price no cost"
+    return [
+        "cluster:",
+        *([] if service.gpus else [no_gpu]),
+        "  instance-types:            # to be had, in this order; price-per-hour and currency are yours to give",
+        f"    - {first}",
+        *(f"    # - {{name: {flow(name)}}}" for name in types[1:]),
+    ]
 
 
 def flow(value: Any) -> str:

@@ -179,10 +179,8 @@ def metric_of_query(query: Any, place: Place) -> dict[str, Any]:
 
 
 def _foreign(text: str, place: Place) -> NotSimulatedError:
-    known = "requests in flight, requests per second or the utilization of a GPU"
-    return NotSimulatedError(
-        place, f"{show(text)} is not known as {known} (write autoscaler: in an experiment instead)"
-    )
+    known = "known as requests in flight, requests per second or the utilization of a GPU"
+    return NotSimulatedError(place, f"{show(text)} is not {known} (write autoscaler: in an experiment instead)")
 
 
 # --- HorizontalPodAutoscaler

@@ -5,7 +5,7 @@ A target that is not given is the target of the Service's manifest, so that auto
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self, get_args
 from zoneinfo import ZoneInfo
@@ -33,14 +33,6 @@ def _time_of_day(text: Any) -> Any:
     return text
 
 
-def _day_words(text: str) -> str:
-    try:
-        days_of(text)
-    except ValueError:
-        raise wrong("is not a list of weekdays (write mon-fri, or mon,wed)") from None
-    return text
-
-
 def days_of(text: str) -> tuple[int, ...]:
     """Weekdays, 0 for Monday, of `mon-fri` or `mon,wed`.
 
@@ -55,12 +47,17 @@ def days_of(text: str) -> tuple[int, ...]:
     return tuple(dict.fromkeys(days))
 
 
-def _zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (KeyError, ValueError, OSError):
-        raise wrong("is not a time zone (write UTC or Europe/Berlin)") from None
-    return name
+def _read_by(reader: Callable[[str], object], complaint: str) -> AfterValidator:
+    """A validator that leaves a text as it is, and refuses it where it cannot be read."""
+
+    def check(text: str) -> str:
+        try:
+            reader(text)
+        except (KeyError, ValueError, OSError):
+            raise wrong(complaint) from None
+        return text
+
+    return AfterValidator(check)
 
 
 def _moment(text: Any) -> Any:
@@ -127,7 +124,7 @@ class Spare(Spec):
 class Window(Spec):
     """A part of the week with a minimum of pods."""
 
-    days: Annotated[str, AfterValidator(_day_words)] = "mon-sun"
+    days: Annotated[str, _read_by(days_of, "is not a list of weekdays (write mon-fri, or mon,wed)")] = "mon-sun"
     """Weekdays on which it starts: `mon-fri`, or `sat,sun`."""
     start: TimeOfDay
     """Time of day at which it starts."""
@@ -142,7 +139,7 @@ class Schedule(Spec):
 
     kind: Literal["schedule"]
     """Knative's Pod Autoscaler with a minimum by the time of the week."""
-    timezone: Annotated[str, AfterValidator(_zone)] = "UTC"
+    timezone: Annotated[str, _read_by(ZoneInfo, "is not a time zone (write UTC or Europe/Berlin)")] = "UTC"
     """Time zone of the windows."""
     load_starts: Annotated[str, BeforeValidator(_moment)] = "mon 00:00"
     """Moment of the week at which the load starts: a weekday and a time in that time zone (`mon 08:00`), or a date and

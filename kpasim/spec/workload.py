@@ -124,9 +124,8 @@ class Hey(_Load):
         return None if self.duration_s is not None else self.requests // self.concurrency
 
     def in_words(self, words: Words) -> str:
-        requests = (
-            "requests" if self.per_worker is None else words.counted(self.concurrency * self.per_worker, "request")
-        )
+        each = self.per_worker
+        requests = "requests" if each is None else words.counted(self.concurrency * each, "request")
         return f"{words.counted(self.concurrency, 'hey client')}, {requests}"
 
     def times(self, factor: float) -> dict[str, Any]:

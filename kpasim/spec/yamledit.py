@@ -107,14 +107,10 @@ def _is_null(node: Node) -> bool:
 
 def _remove(text: str, parent: Node, key: str | int) -> str | None:
     """The text without the line of a key whose value is a scalar on the same line."""
-    for pair in parent.value if isinstance(parent, MappingNode) and not parent.flow_style else ():
-        if (
-            pair[0].value == key
-            and isinstance(pair[1], ScalarNode)
-            and pair[0].start_mark.line == pair[1].end_mark.line
-        ):
-            start, end = _line_around(text, pair[0].start_mark.index)
-            return None if text[start : pair[0].start_mark.index].strip() else text[:start] + text[end:]
+    for name, value in parent.value if isinstance(parent, MappingNode) and not parent.flow_style else ():
+        if name.value == key and isinstance(value, ScalarNode) and name.start_mark.line == value.end_mark.line:
+            start, end = _line_around(text, name.start_mark.index)
+            return None if text[start : name.start_mark.index].strip() else text[:start] + text[end:]
     return None
 
 
@@ -126,14 +122,8 @@ def _line_around(text: str, index: int) -> tuple[int, int]:
 
 def _insert(text: str, parent: MappingNode, path: Place, value: Any) -> str | None:
     """The text with a further key in a mapping, written like its siblings."""
-    style = next(
-        (
-            child.style
-            for _, child in reversed(parent.value)
-            if isinstance(child, ScalarNode) and child.style in {"'", '"'}
-        ),
-        '"',
-    )
+    styles = [child.style for _, child in reversed(parent.value) if isinstance(child, ScalarNode)]
+    style = next((one for one in styles if one in {"'", '"'}), '"')
     if parent.flow_style:
         if len(path) > 1 or not parent.value:
             return None

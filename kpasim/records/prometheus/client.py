@@ -234,11 +234,8 @@ class Client:
             raise RunError(
                 f"{self.url}: leads to {_without_query(target)} (HTTP {error.code}); name that URL if it is right"
             )
-        if (
-            kind == "timeout"
-            or (said and error.code == http.HTTPStatus.UNPROCESSABLE_ENTITY)
-            or (error.code not in _BUSY and _TOO_MUCH.search(said))
-        ):
+        unprocessable = said and error.code == http.HTTPStatus.UNPROCESSABLE_ENTITY
+        if kind == "timeout" or unprocessable or (error.code not in _BUSY and _TOO_MUCH.search(said)):
             raise _TooMuchError(said)
         if error.code in _BUSY:
             raise _AwayError(f"HTTP {error.code} {said or error.reason}".strip(), unreachable=False)
