@@ -5,7 +5,7 @@ experiment under many models, see `kpasim.studies.fit.inference`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from kpasim.results.files import write_text
 from kpasim.results.hey import HeyReport, report
 from kpasim.spec.experiment import Experiment
 from kpasim.spec.sharing import sharing
+from kpasim.spec.workload import Hey
 from kpasim.studies.fit import lines, modelfile, summaries
 from kpasim.studies.fit.classes import names_of
 from kpasim.studies.fit.clients import fit_clients
@@ -240,10 +241,10 @@ def _summary(
         RunError: There are several, or it is not known of what.
     """
     reports: list[tuple[HeyReport, Floats | None]] = [(one.summary, None) for one in records if one.summary is not None]
-    queued = experiment is not None and experiment.workload.kind == "hey" and experiment.workload.concurrency > 1
-    for record in records:
-        if record.clients == "closed" and queued and not direct and len(set(names_of(record.requests))) < 2:
-            reports.append(_report_of(record, experiment))
+    workload = experiment.workload if experiment is not None else None
+    if isinstance(workload, Hey) and workload.concurrency > 1 and not direct:
+        closed = [one for one in records if one.clients == "closed" and len(set(names_of(one.requests))) < 2]
+        reports += [_report_of(one, workload) for one in closed]
     if not reports:
         return None
     if len(reports) > 1:
@@ -257,23 +258,16 @@ def _summary(
     return reports[0]
 
 
-def _report_of(record: Record, experiment: Experiment | None) -> tuple[HeyReport, Floats | None]:
+def _report_of(record: Record, workload: Hey) -> tuple[HeyReport, Floats | None]:
     """The report that hey would have printed beside single requests, and when their responses came if that is known."""
     requests = record.requests
-    columns = {
-        "start_s": requests["start_s"],
-        "latency_s": requests["duration_s"],
-        "status": requests["status"],
-    }
-    found = report(columns)
-    workload = experiment.workload if experiment else None
-    missing = 0
-    if workload is not None and workload.kind == "hey" and workload.duration_s is None:
-        missing = workload.requests // workload.concurrency * workload.concurrency - len(requests["status"])
+    start_s, latency_s, status = (requests[name] for name in ("start_s", "duration_s", "status"))
+    found = report({"start_s": start_s, "latency_s": latency_s, "status": status})
+    missing = (workload.per_worker or 0) * workload.concurrency - len(status)
     if missing > 0:
         # hey's CSV leaves out requests without a response; its report counts them.
-        found = HeyReport(**{**found.__dict__, "errors": {"left out of the CSV": missing}})
-    return found, None if record.grain_s else requests["start_s"] + requests["duration_s"]
+        found = replace(found, errors={"left out of the CSV": missing})
+    return found, None if record.grain_s else start_s + latency_s
 
 
 def _by_simulation(
@@ -421,12 +415,12 @@ def _by_fits(
         *(_fitted(part) for part in parts),
         *_about(served),
     ]
-    without = ("slots", "slowdown") if served is not None and served.told else ()
+    sharing = served.sharing if served is not None else None
+    without = ("slots", "slowdown") if sharing else ()
     model = _model(experiment, title, source, service, cold, without)
-    posterior = _draws(parts, draws, served.curves if served is not None and served.told else ())
+    posterior = _draws(parts, draws, served.curves if served is not None else ())
     if posterior:
         model["posterior"] = posterior
-    sharing = served.sharing if served is not None and served.told else None
     curve = [(v, *ends) for v, ends in zip(sharing.slowdown, sharing.intervals, strict=True)] if sharing else []
     return Calibration(title, model, "direct", counted, estimates, parts=parts, slowdown=curve, notes=notes)
 
@@ -445,7 +439,7 @@ def _service(served: Served) -> tuple[dict[str, Any], list[Part]]:
     else:
         found["time"] = modelfile.written(served.fit.time)
         parts = [Part("service-time.time", "service time", served.fit)]
-    if served.sharing is not None and served.told:
+    if served.sharing is not None:
         if served.sharing.slots:
             found["slots"] = served.sharing.slots
         if served.sharing.slowdown:
@@ -569,7 +563,7 @@ def _about(served: Served | None) -> list[str]:
         for name, one in served.factors.items()
         if one[1] != one[2]
     ]
-    if served.sharing is not None and served.told and served.sharing.slowdown:
+    if served.sharing is not None and served.sharing.slowdown:
         sharing = served.sharing
         ends = (f"{low:.3g} to {high:.3g}" for low, high in sharing.intervals[1:])
         found.append(

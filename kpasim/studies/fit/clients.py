@@ -45,7 +45,7 @@ def fit_clients(loads: Mapping[int, Record], rng: np.random.Generator) -> Served
         found = replace(found, work=found.work.take(served.counts))
         time = fit(found.work, rng, resampled=found.resampled if found.slowdown else None)
     curves = found.curves if time.draws else ()
-    return Served(time, sharing=found, told=True, notes=[*notes, *_said(loads, found)], curves=curves)
+    return Served(time, sharing=found, notes=[*notes, *_said(loads, found)], curves=curves)
 
 
 def _of_requests(loads: Mapping[int, Record], notes: list[str]) -> of.Served:

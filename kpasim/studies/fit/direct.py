@@ -46,8 +46,8 @@ class Served:
     Attributes:
         fit: The service time of all requests, where types of machines are known on the commonest one.
         classes: The same by class; empty where the files tell none apart.
-        sharing: What requests that share a pod cost each other; ``None`` where no file says when each was worked on.
-        told: Whether the files tell what sharing costs, or how many requests a container works on.
+        sharing: What requests that share a pod cost each other, or how many a container works on; ``None`` where the
+            files do not tell.
         load: What the first request of a pod waits for inside it (lazy loading); ``None`` where it takes no longer.
         factors: Relative duration on each type of machine with its 90 % interval; empty where one type was used.
         notes: What a user should know.
@@ -57,7 +57,6 @@ class Served:
     fit: Fit
     classes: Sequence[ClassFit] = ()
     sharing: Sharing | None = None
-    told: bool = False
     load: StageFit | None = None
     factors: dict[str, tuple[float, float, float]] = field(default_factory=dict)
     notes: Sequence[str] = ()
@@ -140,8 +139,8 @@ def fit_service(
     alone = sharing is not None and len(with_requests) == len(folders) and not factors and not only
     resampled = sharing.resampled if sharing is not None and alone and any(sharing.slowdown) else None
     whole = fit(times, rng, bootstraps=0 if several else bootstraps, resampled=resampled)
-    curves = sharing.curves if sharing is not None and resampled is not None and whole.draws else ()
-    return Served(whole, classes if several else [], sharing, told, load, factors, notes, curves)
+    curves = sharing.curves if sharing is not None and told and resampled is not None and whole.draws else ()
+    return Served(whole, classes if several else [], sharing if told else None, load, factors, notes, curves)
 
 
 def _knows_pods(record: Record) -> bool:
@@ -377,9 +376,9 @@ def _left_out(record: Record, experiment: Experiment | None) -> tuple[int, float
     if record.kind != "hey-csv" or experiment is None or experiment.workload.kind != "hey":
         return 0, 0.0
     workload = experiment.workload
-    if workload.duration_s is not None or not workload.timeout_s:
+    if workload.per_worker is None or not workload.timeout_s:
         return 0, 0.0
-    sent = workload.requests // workload.concurrency * workload.concurrency
+    sent = workload.per_worker * workload.concurrency
     return max(0, sent - len(record.requests["status"])), float(workload.timeout_s)
 
 

@@ -135,8 +135,8 @@ def _must_fit(report: HeyReport, experiment: Experiment) -> None:
         raise RunError(f"{experiment.name}: workload.kind is {workload.kind}; a report of hey needs one of kind hey")
     if not report.histogram or not report.statuses:
         raise RunError("the report has no response, so the service time cannot be inferred")
-    if workload.duration_s is None:
-        sent = workload.requests // workload.concurrency * workload.concurrency
+    if workload.per_worker is not None:
+        sent = workload.per_worker * workload.concurrency
         if sent != report.requests:
             raise RunError(
                 f"{experiment.name}: sends {sent} requests, but the report has {report.requests} "
