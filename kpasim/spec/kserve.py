@@ -6,7 +6,7 @@ Source:
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from kpasim.spec import servingruntime
@@ -145,12 +145,97 @@ class InferenceService:
         return (*(_PREDICTOR_ANNOTATIONS if own else _OWN_ANNOTATIONS), key)
 
 
-@dataclass
-class _Mapping:
-    """The Knative Service while it is made, and what is noticed on the way."""
+class _Making:
+    """The Knative Service while it is made of an InferenceService, and what is noticed on the way.
 
-    origins: dict[Place, Place]
-    dropped: list[Place] = field(default_factory=list)
+    Attributes:
+        key: The key of the predictor that holds the model, None without one.
+        runtime: What `servingruntime.kept` keeps of the ServingRuntime that serves the model, None without one.
+    """
+
+    def __init__(self, data: Mapping[str, Any], config: KServeConfig) -> None:
+        self.data, self.config = data, config
+        self.origins = dict(_ORIGINS)
+        self.dropped: list[Place] = []
+        self.predictor = data["spec"]["predictor"]
+        self.key = _model_key(self.predictor)
+        self.runtime = None
+        if self.key is not None:
+            # As KServe's webhook writes it: an old key becomes the name of the model's format.
+            form = {} if self.key == "model" else {"modelFormat": {"name": self.key}}
+            namespace = str(data["metadata"].get("namespace") or "default")
+            self.runtime = servingruntime.chosen({**form, **self.predictor[self.key]}, namespace, config.runtimes)
+
+    def annotations(self, *, allow_zero_initial: bool) -> dict[str, Any]:
+        """Annotations of the template: the predictor's over the object's over the runtime's, and KServe's own."""
+        found: dict[str, Any] = {}
+        for key, value in ((self.runtime or {}).get("annotations") or {}).items():
+            if key not in self.config.disallowed_annotations:
+                found[key] = str(value)
+                self.origins[*_ANNOTATIONS, key] = (*PREDICTOR, self.key or "model")
+        for place in ANNOTATIONS:
+            for key, value in (value_at(self.data, place) or {}).items():
+                if key == "kubectl.kubernetes.io/last-applied-configuration":
+                    continue
+                if key in self.config.disallowed_annotations:
+                    self.dropped.append((*place, key))
+                else:
+                    found[key] = value
+                    self.origins[*_ANNOTATIONS, key] = (*place, key)
+        found.setdefault(SPELLINGS["class"][0], KPA)
+        for short, name in ANNOTATION_FIELDS.items():
+            key = SPELLINGS[short][0]
+            value = self.predictor.get(name)
+            self.origins.setdefault((*_ANNOTATIONS, key), (*PREDICTOR, name))
+            if value is None and short == "min-scale":
+                value = 1
+            if value is None or (short == "max-scale" and value == 0):
+                continue
+            if key in found:
+                self.dropped.append(self.origins[*_ANNOTATIONS, key])
+            found[key] = str(value)
+            self.origins[*_ANNOTATIONS, key] = (*PREDICTOR, name)
+        initial = SPELLINGS["initial-scale"][0]
+        if initial in found and not _takes_initial(found[initial], allow_zero=allow_zero_initial):
+            self.dropped.append(self.origins[*_ANNOTATIONS, initial])
+            del found[initial]
+        return found
+
+    def pod(self) -> dict[str, Any]:
+        """Spec of the revision: the predictor's pod, its limit of concurrency, and its timeout in both places."""
+        spec = servingruntime.pod(self.runtime or {})
+        spec |= {key: value for key, value in self.predictor.items() if key in _POD and key != "containers"}
+        if self.predictor.get("containerConcurrency") is not None:
+            spec["containerConcurrency"] = self.predictor["containerConcurrency"]
+        if self.predictor.get("timeout") is not None:
+            spec |= dict.fromkeys(_TIMEOUTS, self.predictor["timeout"])
+        for key in _TIMEOUTS:
+            self.origins[*_SPEC, key] = (*PREDICTOR, "timeout")
+        spec["containers"] = self._containers()
+        return spec
+
+    def _containers(self) -> list[Any]:
+        """The container of the model first, then the others; without a model the first one serves."""
+        key, runtime = self.key, self.runtime
+        found: list[Any] = []
+        if key is not None:
+            model = self.predictor[key]
+            container = {name: value for name, value in model.items() if name not in names_of("kserve-model")}
+            if runtime:
+                container = servingruntime.model_container(runtime, container, model)
+            found.append({**container, "name": SERVING_CONTAINER, "image": container.get("image") or UNKNOWN_IMAGE})
+            found += servingruntime.other_containers(runtime) if runtime else []
+            self.origins[*_SPEC, "containers"] = (*PREDICTOR, key)
+            self.origins[*_SPEC, "containers", 0] = (*PREDICTOR, key)
+        for index, one in enumerate(list_of(self.predictor.get("containers"))):
+            if key is not None and isinstance(one, Mapping) and one.get("name") == SERVING_CONTAINER:
+                found[0] = {**found[0], **one}
+                continue
+            self.origins[*_SPEC, "containers", len(found)] = (*PREDICTOR, "containers", index)
+            serves = isinstance(one, Mapping) and not found
+            found.append({**_with_resources(one, self.config), "name": SERVING_CONTAINER} if serves else one)
+        # The port of a runtime that is not known is not known either.
+        return _with_a_port(found) if key is not None and not runtime else found
 
 
 def inference_service(data: dict[str, Any], config: KServeConfig, *, allow_zero_initial: bool) -> InferenceService:
@@ -164,17 +249,13 @@ def inference_service(data: dict[str, Any], config: KServeConfig, *, allow_zero_
     data = {**data, "spec": {**data["spec"], "predictor": {**data["spec"]["predictor"], **counts}}}
     refused = tuple(faults(data, is_standard=is_standard))
     scaling = _standard_scaling(data, config) if is_standard and not refused else None
-    made = _Mapping(dict(_ORIGINS))
+    made = _Making(data, config)
     if (data["metadata"].get("annotations") or {}).get(MODE, MODES[0]) not in MODES:
         made.dropped.append((*_OWN_ANNOTATIONS, MODE))
-    predictor = data["spec"]["predictor"]
     metadata = {"name": predictor_service(data)}
     if "namespace" in data["metadata"]:
         metadata["namespace"] = data["metadata"]["namespace"]
-    model = predictor.get(_model_key(predictor) or "")
-    namespace = str(data["metadata"].get("namespace") or "default")
-    runtime = servingruntime.chosen(_format_named(predictor), namespace, config.runtimes) if model is not None else None
-    annotations = _annotations(data, config, made, runtime, allow_zero_initial=allow_zero_initial)
+    annotations = made.annotations(allow_zero_initial=allow_zero_initial)
     on_service = {ROLLOUT: annotations.pop(ROLLOUT)} if ROLLOUT in annotations else {}
     if on_service:
         made.origins[*_OWN_ANNOTATIONS, ROLLOUT] = made.origins[*_ANNOTATIONS, ROLLOUT]
@@ -182,15 +263,13 @@ def inference_service(data: dict[str, Any], config: KServeConfig, *, allow_zero_
         "apiVersion": "serving.knative.dev/v1",
         "kind": "Service",
         "metadata": {**metadata, **({"annotations": on_service} if on_service else {})},
-        "spec": {
-            "template": {"metadata": {"annotations": annotations}, "spec": _pod(predictor, config, runtime, made)}
-        },
+        "spec": {"template": {"metadata": {"annotations": annotations}, "spec": made.pod()}},
     }
     if is_standard:
         service["spec"]["template"]["spec"] = _counted(service["spec"]["template"]["spec"])
         for short in ("metric", "target", "class"):
             annotations.pop(SPELLINGS[short][0], None)
-    unknown = [(*PREDICTOR, key) for key in predictor if key not in PREDICTOR_FIELDS]
+    unknown = [(*PREDICTOR, key) for key in made.predictor if key not in PREDICTOR_FIELDS]
     return InferenceService(data, service, made.origins, refused, tuple(made.dropped), tuple(unknown), scaling)
 
 
@@ -354,71 +433,11 @@ def _count(predictor: Mapping[str, Any], name: str, default: int) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) else default
 
 
-def _annotations(
-    data: Mapping[str, Any],
-    config: KServeConfig,
-    made: _Mapping,
-    runtime: Mapping[str, Any] | None,
-    *,
-    allow_zero_initial: bool,
-) -> dict[str, Any]:
-    """Annotations of the revision template: the predictor's over the object's over the runtime's, and KServe's own."""
-    predictor = data["spec"]["predictor"]
-    found: dict[str, Any] = {}
-    for key, value in ((runtime or {}).get("annotations") or {}).items():
-        if key not in config.disallowed_annotations:
-            found[key] = str(value)
-            made.origins[*_ANNOTATIONS, key] = (*PREDICTOR, _model_key(predictor) or "model")
-    for place in ANNOTATIONS:
-        for key, value in (value_at(data, place) or {}).items():
-            if key == "kubectl.kubernetes.io/last-applied-configuration":
-                continue
-            if key in config.disallowed_annotations:
-                made.dropped.append((*place, key))
-            else:
-                found[key] = value
-                made.origins[*_ANNOTATIONS, key] = (*place, key)
-    found.setdefault(SPELLINGS["class"][0], KPA)
-    for short, name in ANNOTATION_FIELDS.items():
-        key = SPELLINGS[short][0]
-        value = predictor.get(name)
-        made.origins.setdefault((*_ANNOTATIONS, key), (*PREDICTOR, name))
-        if value is None and short == "min-scale":
-            value = 1
-        if value is None or (short == "max-scale" and value == 0):
-            continue
-        if key in found:
-            made.dropped.append(made.origins[*_ANNOTATIONS, key])
-        found[key] = str(value)
-        made.origins[*_ANNOTATIONS, key] = (*PREDICTOR, name)
-    initial = SPELLINGS["initial-scale"][0]
-    if initial in found and not _takes_initial(found[initial], allow_zero=allow_zero_initial):
-        made.dropped.append(made.origins[*_ANNOTATIONS, initial])
-        del found[initial]
-    return found
-
-
 def _takes_initial(text: Any, *, allow_zero: bool) -> bool:
     try:
         return parse_int(str(text)) != 0 or allow_zero
     except ValueError:
         return False
-
-
-def _pod(
-    predictor: Mapping[str, Any], config: KServeConfig, runtime: Mapping[str, Any] | None, made: _Mapping
-) -> dict[str, Any]:
-    """Spec of the revision: the predictor's pod, its limit of concurrency, and its timeout in both places."""
-    spec = servingruntime.pod(runtime or {})
-    spec |= {key: value for key, value in predictor.items() if key in _POD and key != "containers"}
-    if predictor.get("containerConcurrency") is not None:
-        spec["containerConcurrency"] = predictor["containerConcurrency"]
-    if predictor.get("timeout") is not None:
-        spec |= dict.fromkeys(_TIMEOUTS, predictor["timeout"])
-    for key in _TIMEOUTS:
-        made.origins[*_SPEC, key] = (*PREDICTOR, "timeout")
-    spec["containers"] = _containers(predictor, config, runtime, made)
-    return spec
 
 
 def _counted(spec: Mapping[str, Any]) -> dict[str, Any]:
@@ -445,39 +464,6 @@ def _with_a_port(containers: list[Any]) -> list[Any]:
 def _model_key(predictor: Mapping[str, Any]) -> str | None:
     """The key that holds the model: `model`, or an old one that names its format."""
     return next((key for key in ("model", *FRAMEWORKS) if isinstance(predictor.get(key), Mapping)), None)
-
-
-def _format_named(predictor: Mapping[str, Any]) -> dict[str, Any]:
-    """The model as KServe's webhook writes it: an old key becomes the name of its format."""
-    key = _model_key(predictor) or "model"
-    model = dict(predictor.get(key) or {})
-    return model if key == "model" else {"modelFormat": {"name": key}, **model}
-
-
-def _containers(
-    predictor: Mapping[str, Any], config: KServeConfig, runtime: Mapping[str, Any] | None, made: _Mapping
-) -> list[Any]:
-    """The container of the model first, then the others; without a model the first one serves."""
-    key = _model_key(predictor)
-    found: list[Any] = []
-    if key is not None:
-        model = predictor[key]
-        container = {name: value for name, value in model.items() if name not in names_of("kserve-model")}
-        if runtime:
-            container = servingruntime.model_container(runtime, container, model)
-        found.append({**container, "name": SERVING_CONTAINER, "image": container.get("image") or UNKNOWN_IMAGE})
-        found += servingruntime.other_containers(runtime) if runtime else []
-        made.origins[*_SPEC, "containers"] = (*PREDICTOR, key)
-        made.origins[*_SPEC, "containers", 0] = (*PREDICTOR, key)
-    for index, one in enumerate(list_of(predictor.get("containers"))):
-        if key is not None and isinstance(one, Mapping) and one.get("name") == SERVING_CONTAINER:
-            found[0] = {**found[0], **one}
-            continue
-        made.origins[*_SPEC, "containers", len(found)] = (*PREDICTOR, "containers", index)
-        serves = isinstance(one, Mapping) and not found
-        found.append({**_with_resources(one, config), "name": SERVING_CONTAINER} if serves else one)
-    # The port of a runtime that is not known is not known either.
-    return _with_a_port(found) if key is not None and not runtime else found
 
 
 def _with_resources(container: Mapping[str, Any], config: KServeConfig) -> dict[str, Any]:

@@ -43,6 +43,7 @@ _IN_FLIGHT = re.compile(
 _PER_SECOND = re.compile(r"(?:requests?|queries)[-_]?(?:per[-_]second|rate)(?!\w)|(?:^|[-_:])(?:rps|qps)(?!\w)")
 _UTILIZATION = re.compile(r"(?:gpu[-_]util(?:ization)?|duty[-_]cycle)(?!\w)")
 
+_SPEC: Place = ("spec",)
 _KEDA_PAUSES = ("paused", "paused-replicas", "paused-scale-in", "paused-scale-out", "force-activation")
 
 
@@ -187,22 +188,21 @@ def _foreign(text: str, place: Place) -> NotSimulatedError:
 
 
 def _hpa(data: Mapping[str, Any], spec: Mapping[str, Any]) -> dict[str, Any]:
-    place: Place = ("spec",)
     is_old = data["apiVersion"] == "autoscaling/v1"
     own = "targetCPUUtilizationPercentage" if is_old else "metrics"
     keys = HPA_COUNTS if is_old else HPA_COUNTS | BEHAVIOR
-    found = {"kind": "hpa", **_of_object(spec, place, keys, ("scaleTargetRef", own))}
+    found = {"kind": "hpa", **_of_object(spec, _SPEC, keys, ("scaleTargetRef", own))}
     if is_old:
-        target = 80 if spec.get(own) is None else _count(spec, (*place, own), least=1)
+        target = 80 if spec.get(own) is None else _count(spec, (*_SPEC, own), least=1)
         return {**found, "metric": "cpu", "target": float(target)}
-    return found | _hpa_metric(spec.get("metrics"), (*place, "metrics"))
+    return found | _hpa_metric(spec.get("metrics"), (*_SPEC, "metrics"))
 
 
 def _hpa_metric(metrics: Any, place: Place) -> dict[str, Any]:
     """The one metric of an HPA; without any, Kubernetes' default of 80 % of the CPU request."""
     if metrics is None or metrics == []:
         return {"metric": "cpu", "target": 80.0}
-    one, at = _only(_items({"metrics": metrics}, place), place, "metrics")
+    one, at = _only({"metrics": metrics}, place)
     kinds = ("Resource", "ContainerResource", "Pods", "External", "Object")
     kind = _one_of(one, (*at, "type"), kinds)
     key = kind[0].lower() + kind[1:]
@@ -230,20 +230,18 @@ def _hpa_metric(metrics: Any, place: Place) -> dict[str, Any]:
 
 
 def _scaled_object(data: Mapping[str, Any], spec: Mapping[str, Any]) -> dict[str, Any]:
-    place: Place = ("spec",)
     found = {"kind": "keda", "max-replica-count": 100, **_scaled(data, spec, SCALED_OBJECT | FALLBACK)}
-    return found | _trigger(*_only(_items(spec, (*place, "triggers")), (*place, "triggers"), "triggers"))
+    return found | _trigger(*_only(spec, (*_SPEC, "triggers")))
 
 
 def _scaled(data: Mapping[str, Any], spec: Mapping[str, Any], keys: Keys) -> dict[str, Any]:
     """What a ScaledObject says beside its trigger."""
-    place: Place = ("spec",)
     annotations = _mapping(_mapping(data, ("metadata",)), ("metadata", "annotations"))
     for key in (f"autoscaling.keda.sh/{name}" for name in _KEDA_PAUSES):
         if key in annotations and (key.endswith("replicas") or _is_true(annotations[key])):
             raise NotSimulatedError(("metadata", "annotations", key), "is not simulated (remove it)")
-    found = _of_object(spec, place, keys, ("scaleTargetRef", "triggers", "fallback", "advanced"))
-    advanced = (*place, "advanced")
+    found = _of_object(spec, _SPEC, keys, ("scaleTargetRef", "triggers", "fallback", "advanced"))
+    advanced = (*_SPEC, "advanced")
     more = _mapping(spec, advanced)
     if more.get("scalingModifiers"):
         at = (*advanced, "scalingModifiers")
@@ -283,7 +281,7 @@ def _trigger(given: Mapping[Any, Any], place: Place) -> dict[str, Any]:
 def _of_route(one: Object, has_route: bool) -> dict[str, Any]:
     """What the ScaledObject of an InterceptorRoute says."""
     spec = _spec(one.data, "keda.sh/v1alpha1")
-    trigger, place = _only(_items(spec, ("spec", "triggers")), ("spec", "triggers"), "triggers")
+    trigger, place = _only(spec, (*_SPEC, "triggers"))
     _one_of(trigger, (*place, "type"), ("external-push",))
     if trigger.get("metricType") not in (None, "AverageValue"):
         raise NotSimulatedError.of((*place, "metricType"), trigger["metricType"], "AverageValue")
@@ -299,12 +297,11 @@ def _of_route(one: Object, has_route: bool) -> dict[str, Any]:
 def _interceptor_route(data: Mapping[str, Any]) -> dict[str, Any]:
     """What an InterceptorRoute says of scaling; how requests find it, and static responses, do not matter."""
     spec = _spec(data, "http.keda.sh/v1beta1")
-    place: Place = ("spec",)
     for name in ("coldStart", "timeouts"):
         if spec.get(name):
-            raise NotSimulatedError((*place, name), "is not simulated: requests wait until the timeout of the service")
-    _known(spec, ("target", "rules", "staticRoutes", "scalingMetric", "coldStart", "timeouts"), place)
-    at = (*place, "scalingMetric")
+            raise NotSimulatedError((*_SPEC, name), "is not simulated: requests wait until the timeout of the service")
+    _known(spec, ("target", "rules", "staticRoutes", "scalingMetric", "coldStart", "timeouts"), _SPEC)
+    at = (*_SPEC, "scalingMetric")
     if not (metric := {key: one for key, one in _mapping(spec, at, required=True).items() if one is not None}):
         raise NotSimulatedError(at, "has neither concurrency nor requestRate (must be one of them)")
     name = next(iter(metric))
@@ -314,21 +311,20 @@ def _interceptor_route(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _http_scaled_object(data: Mapping[str, Any], spec: Mapping[str, Any]) -> dict[str, Any]:
-    place: Place = ("spec",)
     routing = ("hosts", "pathPrefixes", "headers", "scaleTargetRef")
     scaling = ("replicas", "scalingMetric", "targetPendingRequests")
     for name in ("coldStartTimeoutFailoverRef", "timeouts"):
         if spec.get(name):
-            raise NotSimulatedError((*place, name), "is not simulated: requests wait until the timeout of the service")
+            raise NotSimulatedError((*_SPEC, name), "is not simulated: requests wait until the timeout of the service")
     found: dict[str, Any] = {"kind": "keda-http", "object": "HTTPScaledObject", "max-replicas": 100}
-    found |= _of_object(spec, place, PERIODS, (*routing, *scaling, "coldStartTimeoutFailoverRef", "timeouts"))
-    at = (*place, "replicas")
+    found |= _of_object(spec, _SPEC, PERIODS, (*routing, *scaling, "coldStartTimeoutFailoverRef", "timeouts"))
+    at = (*_SPEC, "replicas")
     replicas = _mapping(spec, at)
     found |= _of_object(replicas, at, REPLICAS, replicas)
-    at = (*place, "scalingMetric")
+    at = (*_SPEC, "scalingMetric")
     if metric := _mapping(spec, at):
         return found | _scaling_metric(metric, at)
-    return {**found, "target": _target(spec, (*place, "targetPendingRequests"))}
+    return {**found, "target": _target(spec, (*_SPEC, "targetPendingRequests"))}
 
 
 def _scaling_metric(metric: Mapping[str, Any], at: Place) -> dict[str, Any]:
@@ -369,9 +365,10 @@ def _items(data: Mapping[Any, Any], place: Place) -> list[tuple[Mapping[str, Any
     return [(one, (*place, number)) for number, one in enumerate(found)]
 
 
-def _only(items: list[tuple[Mapping[str, Any], Place]], place: Place, what: str) -> tuple[Mapping[str, Any], Place]:
+def _only(data: Mapping[Any, Any], place: Place) -> tuple[Mapping[str, Any], Place]:
+    items = _items(data, place)
     if len(items) != 1:
-        raise NotSimulatedError(place, f"has {len(items)} {what}; one is simulated (keep the one that decides)")
+        raise NotSimulatedError(place, f"has {len(items)} {place[-1]}; one is simulated (keep the one that decides)")
     return items[0]
 
 
