@@ -62,7 +62,8 @@ def read_kubectl(path: Path, skip_bad: bool = False) -> Record:
     pods: dict[str, _Pod] = {}
     watched, others = False, 0
     for line, value in _values(whole(path), malformed):
-        try:
+        items: list[Any] = []
+        with malformed.at(line):
             event = ""
             if "object" in value:
                 event, value, watched = str(value.get("type")), object_in(value, "object"), True  # noqa: PLW2901
@@ -70,12 +71,10 @@ def read_kubectl(path: Path, skip_bad: bool = False) -> Record:
                     continue
                 if event not in _EVENTS:
                     raise MalformedError("type", f"must be one of {', '.join(sorted(_EVENTS))} (it is {shown(event)})")
-            items = value.get("items", [value])
-            if not isinstance(items, list):
+            listed = value.get("items", [value])
+            if not isinstance(listed, list):
                 raise MalformedError("items", "must be a list")
-        except MalformedError as error:
-            malformed.add(line, error.problem)
-            continue
+            items = listed
         for index, item in enumerate(items):
             if "items" in value and isinstance(item, dict) and item.get("kind", "Pod") != "Pod":
                 others += 1

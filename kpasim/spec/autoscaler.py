@@ -486,7 +486,6 @@ def resolve(
     value = partial(_value, annotations)
     class_name = annotations.get(SPELLINGS["class"][0], KPA)
     metric = annotations.get(SPELLINGS["metric"][0], {KPA: "concurrency", HPA: "cpu"}.get(class_name, ""))
-    percentage = value("target-utilization-percentage")
     total = targets.total_value(
         metric,
         container_concurrency,
@@ -494,9 +493,8 @@ def resolve(
         config.container_concurrency_target_default,
         config.requests_per_second_target_default,
     )
-    share = targets.utilization(
-        metric, None if percentage is None else percentage / 100, config.container_concurrency_target_fraction
-    )
+    annotated = value("target-utilization-percentage", read=lambda text: _FLOAT(text) / 100)
+    share = targets.utilization(metric, annotated, config.container_concurrency_target_fraction)
     stable_window_s = value("window", config.stable_window_s)
     panic_percentage = value("panic-window-percentage", config.panic_window_percentage)
     panic_window_s = math.nan

@@ -101,7 +101,6 @@ def entry(name: str) -> Entry:
     """
     found = {one.name: one for one in entries()}
     if name.lower() not in found:
-        raise RunError(
-            f"{name}: is not in the catalogue ({suggestion(name.lower(), found) or 'kpasim models lists it'})"
-        )
+        hint = suggestion(name.lower(), found) or "kpasim models lists it"
+        raise RunError(f"{name}: is not in the catalogue ({hint})")
     return found[name.lower()]

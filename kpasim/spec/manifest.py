@@ -21,7 +21,6 @@ from kpasim.spec.autoscaler import (
     AutoscalerConfig,
     RevisionSettings,
     annotation_key,
-    find_annotation,
     resolve,
     text_of,
 )
@@ -157,12 +156,10 @@ class ServiceManifest:
             return scaling_of(self.kserve.scaling)
         class_name = self.revision.class_name
         if class_name == HPA:
-            target, window, metric = (
-                find_annotation(self.annotations, name) for name in ("target", "window", "metric")
-            )
-            window_s = self.revision.stable_window_s if window else None
+            metric, target = self.annotation("metric"), self.annotation("target")
+            window_s = None if self.annotation("window") is None else self.revision.stable_window_s
             least, most = self.revision.min_scale, self.revision.max_scale
-            return of_hpa_class(metric[1] if metric else "cpu", target[1] if target else None, least, most, window_s)
+            return of_hpa_class("cpu" if metric is None else metric, target, least, most, window_s)
         if class_name != KPA:
             raise ValueError(f"asks for the autoscaler {class_name!r}, which is not simulated (must be {KPA} or {HPA})")
         return Kpa()

@@ -67,9 +67,8 @@ def is_service(data: Any) -> bool:
 
 def is_list(data: Any) -> bool:
     """Whether an object is a List of others, such as ``kubectl get -o yaml`` prints; it may be empty."""
-    return (
-        isinstance(data, Mapping) and str(data.get("kind", "")).endswith("List") and isinstance(data.get("items"), list)
-    )
+    given = mapping_of(data)
+    return str(given.get("kind", "")).endswith("List") and isinstance(given.get("items"), list)
 
 
 def split_name(path: str | Path) -> tuple[str, str]:

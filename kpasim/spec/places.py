@@ -13,10 +13,9 @@ FREE_KEYS = {"per-instance-type", "prices", "tolerances"}
 def expanded(raw: dict[str, Any]) -> dict[str, Any]:
     """A file's mapping with its short forms written out, so that settings inside them can be addressed."""
     raw = dict(raw)
-    if isinstance(raw.get("start"), str):
-        raw["start"] = {"state": raw["start"]}
-    if isinstance(raw.get("autoscaler"), str):
-        raw["autoscaler"] = {"kind": raw["autoscaler"]}
+    for key, name in (("start", "state"), ("autoscaler", "kind")):
+        if isinstance(raw.get(key), str):
+            raw[key] = {name: raw[key]}
     if isinstance(raw.get("model"), Mapping):
         model = raw["model"] = dict(raw["model"])
         time, start = model.get("service-time"), model.get("cold-start")
