@@ -241,42 +241,45 @@ def load_sweep(path: str | Path, cluster_config: Sequence[str | Path] = ()) -> t
     if not file.exists():
         message = f"{str(file)!r} does not exist (paths are relative to this file)"
         raise document.error(("experiment",), message)
-    trial = _Trial(sweep, document)
-    experiment = trial.experiment(load(file, cluster_config=cluster_config))
-    return trial.sweep, experiment
+    trial = _Trial(sweep, document, load(file, cluster_config=cluster_config))
+    trial.run()
+    return trial.sweep, trial.experiment
 
 
 class _Trial:
-    """Tries the values of a sweep on its experiment and collects what is wrong."""
+    """Tries the values of a sweep on its experiment and collects what is wrong.
 
-    def __init__(self, sweep: Sweep, document: Document) -> None:
+    Attributes:
+        sweep: The sweep, whose ranges are of whole numbers where settings take no others.
+        experiment: The experiment with what holds for all rows.
+    """
+
+    def __init__(self, sweep: Sweep, document: Document, experiment: Experiment) -> None:
         self.sweep = sweep
+        self.experiment = experiment
         self._document = document
         self._problems: list[Problem] = []
 
-    def experiment(self, experiment: Experiment) -> Experiment:
-        """The experiment with what holds for all rows.
+    def run(self) -> None:
+        """Take the sweep's own settings into the experiment, and try those of its axes.
 
         Raises:
             ExperimentError: A value is refused.
         """
         for key, value in self.sweep.fixed.items():
-            experiment = self._attempt(experiment, {key: value}, ("with", key)) or experiment
+            self._set({key: value}, ("with", key))
         given = self.sweep
         own = {"replications": given.replications, "seed": given.seed, "horizon": given.horizon_s}
-        own = {key: value for key, value in own.items() if value is not None}
-        if own:
-            experiment = self._attempt(experiment, own, ()) or experiment
-        axes = {key: self._in_its_numbers(experiment, key, axis) for key, axis in self.sweep.axes.items()}
+        self._set({key: value for key, value in own.items() if value is not None}, ())
+        axes = {key: self._in_its_numbers(key, axis) for key, axis in self.sweep.axes.items()}
         self.sweep = self.sweep.model_copy(update={"axes": axes})
         for key, values in self.sweep.values().items():
-            self._axis(experiment, key, values)
+            self._axis(key, values)
         if self._problems:
             raise ExperimentError(self._document.path, self._problems)
-        return experiment
 
-    def _axis(self, experiment: Experiment, key: str, values: list[Any]) -> None:
-        """Say what is wrong with the first value of an axis that is refused, alone and beside all others."""
+    def _axis(self, key: str, values: list[Any]) -> None:
+        """Say what is wrong with the first value of an axis that is refused."""
         own = key in {"replications", "seed", "horizon"}
         if own or is_comment(key):
             message = "is the same for all rows (write it beside axes)"
@@ -284,14 +287,12 @@ class _Trial:
             self._problems.append(problem_at(("axes", key), message, self._document.lines))
             return
         for index, value in enumerate(values):
-            refusal = _refusal(experiment, {key: value})
-            if refusal is None or self._right_beside_others(experiment, key, value):
-                continue
-            place = ("axes", key, index) if isinstance(self.sweep.axes[key], list) else ("axes", key)
-            self._blame(refusal, place, f"axes.{key}")
-            return
+            if refusal := self._refusal(key, value):
+                place = ("axes", key, index) if isinstance(self.sweep.axes[key], list) else ("axes", key)
+                self._blame(refusal, place, f"axes.{key}")
+                return
 
-    def _in_its_numbers(self, experiment: Experiment, key: str, axis: list[Any] | Range) -> list[Any] | Range:
+    def _in_its_numbers(self, key: str, axis: list[Any] | Range) -> list[Any] | Range:
         """An axis whose range is of whole numbers where the setting takes no others."""
         if isinstance(axis, list) or not axis.ends_are_whole:
             return axis
@@ -300,28 +301,26 @@ class _Trial:
         rounded = [*whole.values(), whole.at(_SOMEWHERE)]
         known = set(rounded)
         odd = next((number for number in numbers if number not in known), None)
-        if odd is None or self._takes(experiment, key, odd):
+        if odd is None or self._refusal(key, odd) is None:
             return axis
-        return whole if any(self._takes(experiment, key, number) for number in rounded[:_MOST_TRIES]) else axis
+        return whole if any(self._refusal(key, number) is None for number in rounded[:_MOST_TRIES]) else axis
 
-    def _takes(self, experiment: Experiment, key: str, value: Any) -> bool:
-        return _refusal(experiment, {key: value}) is None or self._right_beside_others(experiment, key, value)
-
-    def _right_beside_others(self, experiment: Experiment, key: str, value: Any) -> bool:
-        """Whether a value that is refused alone is accepted together with some value of another axis."""
-        return any(
-            _refusal(experiment, {other: beside, key: value}) is None
+    def _refusal(self, key: str, value: Any) -> ExperimentError | None:
+        """Why a value is refused alone, and together with each value of another axis; None where it is not."""
+        alone = _refusal(self.experiment, {key: value})
+        is_right = alone is None or any(
+            _refusal(self.experiment, {other: beside, key: value}) is None
             for other, choices in self.sweep.values().items()
             if other != key
             for beside in choices[:_MOST_TRIES]
         )
+        return None if is_right else alone
 
-    def _attempt(self, experiment: Experiment, settings: Mapping[str, Any], place: Place) -> Experiment | None:
+    def _set(self, settings: Mapping[str, Any], place: Place) -> None:
         try:
-            return experiment.with_settings(settings)
+            self.experiment = self.experiment.with_settings(settings)
         except ExperimentError as error:
             self._blame(error, place, ".".join(str(part) for part in place))
-            return None
 
     def _blame(self, error: ExperimentError, place: Place, name: str) -> None:
         line = line_of(place, self._document.lines)
