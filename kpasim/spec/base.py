@@ -91,14 +91,6 @@ class ManyFilesError(ExperimentError):
         self.args = ("\n".join(str(error) for error in errors),)
 
 
-def raise_all(errors: Sequence[FileError]) -> None:
-    """Raise what was found wrong in one or several files, or return when nothing was."""
-    if len(errors) == 1:
-        raise errors[0]
-    if errors:
-        raise ManyFilesError(errors)
-
-
 def dotted(place: Iterable[str | int]) -> str:
     """A place as people write it: `cold-start.stages[1].time`."""
     text = ""

@@ -30,6 +30,7 @@ from kpasim.spec.autoscaler import CONFIG_KEYS, AutoscalerConfig, RevisionSettin
 from kpasim.spec.base import (
     Count,
     Lines,
+    ManyFilesError,
     NamedOr,
     Place,
     Spec,
@@ -38,7 +39,6 @@ from kpasim.spec.base import (
     not_right,
     problem_at,
     problems_of,
-    raise_all,
     replaced,
     suggestion,
     validate,
@@ -522,7 +522,9 @@ class _Files:
 
     def raise_if_any(self) -> None:
         own = sorted(self.own, key=lambda one: one.line or 0)
-        raise_all([*([ExperimentError(self._document.path, own)] if own else []), *self.others])
+        errors = [*([ExperimentError(self._document.path, own)] if own else []), *self.others]
+        if errors:
+            raise errors[0] if len(errors) == 1 else ManyFilesError(errors)
 
     def cluster_config(self, data: Mapping[str, Any]) -> ClusterFiles:
         """What the files say that the experiment names for its cluster."""

@@ -11,9 +11,6 @@ Source:
 
 import re
 
-MAX_INT32 = 2**31 - 1
-"""Largest replica count Kubernetes can hold."""
-
 _MAX_INT64 = 2**63 - 1
 _DECIMAL = re.compile(
     r"[+-]?(?:[0-9](?:_?[0-9])*\.?(?:[0-9](?:_?[0-9])*)?|\.[0-9](?:_?[0-9])*)(?:[eE][+-]?[0-9](?:_?[0-9])*)?"
