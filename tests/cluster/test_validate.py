@@ -507,6 +507,25 @@ def command_of(process):
         return []
 
 
+def test_a_fake_cluster_whose_owner_is_gone_ends_quietly(tmp_path):
+    """A run that is stopped while the fake cluster starts shows no traceback of it, and no folder is left."""
+    child = subprocess.Popen(
+        [sys.executable, "-m", "kpasim.cluster.fake"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+    assert child.stdout is not None
+    child.stdout.close()
+
+    _, trouble = child.communicate(Options().to_json() + "\n", timeout=60)
+
+    assert (child.returncode, trouble) == (0, "")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_killed_fake_cluster_leaves_no_process():
     """Even when the fake cluster itself is killed, its reaper ends the pods and removes the folder."""
     found = []

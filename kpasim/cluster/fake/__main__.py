@@ -4,6 +4,8 @@ It ends when its standard input does, so it never outlives whoever started it.
 """
 
 import asyncio
+import contextlib
+import os
 import signal
 import sys
 
@@ -19,8 +21,10 @@ async def _main() -> None:
     options = Options.from_json(sys.stdin.readline())
     loop.add_reader(sys.stdin.fileno(), stop.set)
     async with FakeCluster(options) as cluster:
-        print(cluster.kubeconfig, flush=True)
-        await stop.wait()
+        # Whoever started us may be gone by now. `print` would keep the line and fail again at the end.
+        with contextlib.suppress(BrokenPipeError):
+            os.write(sys.stdout.fileno(), f"{cluster.kubeconfig}\n".encode())
+            await stop.wait()
 
 
 if __name__ == "__main__":
