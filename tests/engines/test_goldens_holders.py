@@ -12,7 +12,7 @@ import pytest
 
 from kpasim.engines import outcome as out
 from kpasim.engines import params as of
-from kpasim.engines.draws import POD_A, pick
+from kpasim.engines.draws import CHANCE_ONE, CRASH, POD_A, chance, pick
 from kpasim.engines.model.autoscaler import RAY_SERVE
 from kpasim.policy.schedule import UNBOUNDED
 
@@ -181,6 +181,21 @@ def test_scheduled_pods_are_warm(play: Play) -> None:
     """Three requests at 100.1 s, 30 s after the pods: all begin at once, with a cold start of 20 s."""
     story = play(sending(3, **SCHEDULE, horizon_ns=120 * S), sent_s=[90.0] * 3, stages_s=(20.0,))
     assert [100.1] * 3 == story.begun
+
+
+def test_a_crash_is_forgotten_when_a_pod_is_ready(play: Play) -> None:
+    """The first pod's container fails once. Of three pods of 100.1 s, none ready yet, a request at 102 s takes none.
+
+    A revision without a ready pod whose container has failed is unreachable and has no minimum: one pod would be left.
+    """
+    starts = [(0, CRASH), (0, CRASH + 1), (1, CRASH), (2, CRASH), (3, CRASH)]
+    chances = [[chance(key, *start) >= CHANCE_ONE // 2 for start in starts] for key in range(1000)]
+    key = chances.index([False, True, True, True, True])
+    schedule = table((0.0, 0, UNBOUNDED), (90.0, 3, UNBOUNDED))
+    params = sending(1, schedule=schedule, stays=1, crash_probability=0.5, horizon_ns=100 * S)
+    story = play(params, sent_s=[91.9], stages_s=(5.0,), key=key)
+    assert 1 == story.outcome.pods[0, out.RESTARTS]
+    assert [(0.0, 1), (70.0, 0), (100.1, 3)] == story.replicas
 
 
 def test_a_schedule_may_limit_pods(play: Play) -> None:
