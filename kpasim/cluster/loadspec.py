@@ -12,6 +12,9 @@ from kpasim.spec.workload import Hey
 
 MOST_BODY_BYTES = 64 * 2**20
 """Bytes of the file of bodies at most; a device that never ends is refused there, too."""
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+"""Characters that no header may hold (RFC 9110, 5.5)."""
 
 
 def plan_of(experiment: Experiment, *, seed: int | None = None) -> ClosedLoop | OpenLoop:
@@ -43,9 +46,13 @@ def target_of(
     The method is POST with bodies and GET without; bodies are JSON unless a header says otherwise.
 
     Raises:
-        RunError: It is no URL.
+        RunError: It is no URL, or what no request can carry as its method or host.
     """
     check_url(url)
+    if method and not _TOKEN.fullmatch(method):
+        raise RunError(f"--method: {method!r} is not a method (must be a word such as GET or POST)")
+    if host and _CONTROL.search(host):
+        raise RunError(f"--host: {host!r} is not a host (must have no control characters)")
     workload = experiment.workload
     sessions = workload.sessions
     return Target(
@@ -98,7 +105,7 @@ def parse_headers(lines: Sequence[str]) -> dict[str, str]:
     headers = {}
     for number, line in enumerate(lines, start=1):
         name, colon, value = line.partition(":")
-        if not colon or not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name) or re.search(r"[\r\n\0]", value):
+        if not colon or not _TOKEN.fullmatch(name) or _CONTROL.search(value):
             # Not repeated: it may be a password with a typing error.
             raise RunError(f"--header: number {number} is not a header (must be Name: value)")
         headers[name] = value.strip()

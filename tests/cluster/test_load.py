@@ -544,10 +544,13 @@ def test_an_interrupted_command_reports_what_there_is(served_stub: tuple[Stub, s
     [
         (["--url", "http://[::1"], "url: 'http://[::1'"),
         (["--url", "http://127.0.0.1:1/", "--body", "@/dev/zero"], "64 MB"),
+        (["--url", "http://127.0.0.1:1/", "--method", "GET X"], "--method: 'GET X' is not a method"),
+        (["--url", "http://127.0.0.1:1/", "--host", "a\r\nX: b"], r"--host: 'a\r\nX: b' is not a host"),
+        (["--url", "http://127.0.0.1:1/", "--header", "X: a\x01b"], "--header: number 1 is not a header"),
     ],
 )
 def test_a_load_that_cannot_be_sent_is_one_line(options: list[str], words: str) -> None:
-    """A broken URL and a body without end are refused before a request is sent."""
+    """What no request can carry is refused before one is sent."""
     command = [sys.executable, "-m", "kpasim", "load", "experiments/hey50x5.yaml", *options]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 1
