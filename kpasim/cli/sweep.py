@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from kpasim.studies.grid.result import SweepResult
     from kpasim.studies.sweep import Plan
 
+MOST_PROCESSES = 1024
+"""Processes on one machine that can be meant."""
 MOST_ROWS = 15
 """Rows of the table on a terminal."""
 
@@ -30,7 +32,9 @@ MOST_ROWS = 15
 @options.value(
     "--address", str, "Scheduler of the Dask or Ray cluster; by default, workers are started on this machine."
 )
-@options.value("--processes", click.IntRange(1), "Processes on this machine.  [default: one on each core]")
+@options.value(
+    "--processes", click.IntRange(1, MOST_PROCESSES), "Processes on this machine.  [default: one on each core]"
+)
 @options.value("--percentile", "p95", "Compare cost with this latency.  [default: the sweep's first percentile]")
 @options.replications("Number of replications of each setting.")
 @options.cluster_config

@@ -107,3 +107,10 @@ def test_a_name_of_a_file_steers_no_terminal(command: str, tmp_path: Path) -> No
     assert command == "run" or "evil" in done.output
     assert "\x1b" not in done.output
     assert "\x07" not in done.output
+
+
+def test_more_processes_than_can_be_meant_are_refused(swept: tuple[Path, Path]) -> None:
+    """A number that the system cannot count to is a wrong option, and no traceback."""
+    done = kpasim("sweep", swept[0], "--processes", 10**30)
+    assert done.exit_code == 2
+    assert "is not in the range 1<=x<=1024" in done.output

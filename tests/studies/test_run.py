@@ -132,3 +132,9 @@ def test_more_replications_than_memory_are_refused() -> None:
     """A billion replications are refused with the number that fits, before any is simulated."""
     with pytest.raises(RunError, match="too many to keep"):
         simulate("experiments/hey50x5.yaml", replications=1_000_000_000)
+
+
+def test_an_engine_that_does_not_exist_is_refused() -> None:
+    """Its name was reported as that of the engine that ran."""
+    with pytest.raises(RunError, match=r"engine: 'fast' is not known \(one of auto, compiled, reference\)"):
+        simulate("experiments/hey50x5.yaml", replications=1, engine="fast")  # type: ignore[arg-type]

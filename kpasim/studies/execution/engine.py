@@ -8,10 +8,11 @@ import os
 from collections.abc import Callable, Sequence
 from functools import cache as once
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from kpasim.engines import sampling
 from kpasim.engines.compiled import cache
+from kpasim.errors import RunError
 from kpasim.studies.execution.allocation import in_parts
 from kpasim.studies.execution.workers import spread
 
@@ -37,7 +38,12 @@ def choose_engine(asked: Engine, requests: int) -> str:
     """The engine that answers soonest.
 
     ``auto`` is the compiled engine, except for a small run while its code is not in the cache yet.
+
+    Raises:
+        RunError: There is no engine of that name.
     """
+    if asked not in get_args(Engine):
+        raise RunError(f"engine: {asked!r} is not known (one of {', '.join(get_args(Engine))})")
     if asked != "auto":
         return asked
     if os.environ.get("NUMBA_DISABLE_JIT") == "1":
