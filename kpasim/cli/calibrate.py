@@ -86,7 +86,7 @@ class How(TypedDict):
 @options.value("--seed", click.IntRange(0), "Seed of all random numbers.", default=1, show_default=True)
 @options.value(
     "--effort",
-    click.FloatRange(0.1, 100),
+    options.Amount(0.1, 100),
     "For a report of hey: simulated runs, as a multiple of those that a minute on two cores allows.",
     default=1.0,
     show_default=True,

@@ -20,7 +20,13 @@ def command() -> None:
 @options.flag("--all-namespaces -A", "Search all namespaces (needs permissions in the whole cluster).")
 @options.value("--run", "ID", "Only objects of this run.")
 @options.flag("--dry-run", "List the objects that would be removed.")
-@options.value("--timeout timeout_s", "SECONDS", "Maximum time for the termination of pods.", default=660.0)
+@options.value(
+    "--timeout timeout_s",
+    options.Amount(0),
+    "Maximum time for the termination of pods.",
+    default=660.0,
+    metavar="SECONDS",
+)
 @options.as_json
 def clean(
     *,

@@ -1,6 +1,7 @@
 """Options that several commands share, and kinds of values."""
 
 import contextlib
+import math
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
@@ -42,6 +43,17 @@ class Output(click.Path):
             # The context of a command whose options are refused is never closed.
             ctx.find_root().call_on_close(lambda: _remove_empty(missing))
         return path
+
+
+class Amount(click.FloatRange):
+    """A finite number within bounds; of click's own, `nan` is within all of them."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a finite number", param, ctx)
+        return number
 
 
 def _remove_empty(folders: Iterable[Path]) -> None:

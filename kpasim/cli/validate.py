@@ -47,7 +47,7 @@ class Given(TypedDict):
 @options.value("--model", "NAME|FILE", "Predict with this model instead of calibrating.")
 @options.value(
     "--calibrate-for",
-    click.FloatRange(min=0, min_open=True),
+    options.Amount(min=0, min_open=True),
     "Maximum time for the requests of the calibration; remaining uncertainty widens the intervals.",
     default=120.0,
     show_default=True,
@@ -62,10 +62,15 @@ class Given(TypedDict):
 @options.flag("--keep", "Do not remove the Service after the run.")
 @options.flag("--adopt", "Use an existing Service, and restore it afterwards.")
 @options.flag("--dry-run", "Ask whether the cluster accepts the Service, and estimate the bill; send no load.")
+@options.value("--max-cost", options.Amount(0), "Maximum cost: refuse or stop a run that exceeds it.", metavar="AMOUNT")
 @options.value(
-    "--max-cost", click.FloatRange(0), "Maximum cost: refuse or stop a run that exceeds it.", metavar="AMOUNT"
+    "--ready-timeout",
+    options.Amount(0),
+    "Maximum time for the start of pods.",
+    default=900.0,
+    show_default=True,
+    metavar="SECONDS",
 )
-@options.value("--ready-timeout", "SECONDS", "Maximum time for the start of pods.", default=900.0, show_default=True)
 @options.value("--out", click.Path(file_okay=False, path_type=Path), "Run folder.  [default: runs/NAME-TIME]")
 @options.as_json
 def command(

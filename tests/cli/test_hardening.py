@@ -114,3 +114,21 @@ def test_more_processes_than_can_be_meant_are_refused(swept: tuple[Path, Path]) 
     done = kpasim("sweep", swept[0], "--processes", 10**30)
     assert done.exit_code == 2
     assert "is not in the range 1<=x<=1024" in done.output
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["validate", HEY, "--max-cost", "nan"],
+        ["validate", HEY, "--ready-timeout", "nan"],
+        ["validate", HEY, "--calibrate-for", "inf"],
+        ["cluster", "clean", "--timeout", "nan"],
+        ["calibrate", HEY, "--effort", "nan"],
+    ],
+    ids=lambda words: str(words[-2]),
+)
+def test_a_limit_is_a_finite_number(words: list[object]) -> None:
+    """Nothing is above `nan`: as a limit of the cost it would be none."""
+    done = kpasim(*words)
+    assert done.exit_code == 2
+    assert "is not a finite number" in done.output
