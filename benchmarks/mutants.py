@@ -218,7 +218,7 @@ MUTANTS = (
     Mutant(INGRESS, " and not sim.params.always_activator", ""),
     Mutant(INGRESS, "due_ns > sim.now_ns or (idle_ns", "due_ns >= sim.now_ns or (idle_ns"),
     Mutant(INGRESS, "        sim.turn[worker] += 1\n", ""),
-    Mutant(INGRESS, "0 <= cookie.activator < sim.ingress.activators", "0 <= cookie.activator"),
+    Mutant(INGRESS, "and cookie.activator < sim.ingress.activators:", ":"),
     Mutant(INGRESS, "if timeout_ns and sim.now_ns - sim", "if False and sim.now_ns - sim"),
     Mutant(INGRESS, ".direct_inside < sim.pods[first]", ".direct_inside <= sim.pods[first]"),
     Mutant(HPA, "max(params.least, 1)", "params.least"),

@@ -67,25 +67,26 @@ def on_request(sim: Simulation, request: int) -> None:
         # Nobody holds a request that finds no endpoint.
         clients.end(sim, row, NO_ENDPOINT)
         return
-    session = session_of(sim, request)
     direct = sim.ingress.mode == burst.SERVE and visible(sim) > 0 and not sim.params.always_activator
-    if session < 0 or not goes_back(sim, request, session, direct):
-        if direct:
-            send_direct(sim, request, choose_pod(sim, request))
-        else:
-            activator.on_request(sim, request, choose_activator(sim, request))
+    session = session_of(sim, request)
+    pod, index = NOTHING, NOTHING
+    if session >= 0:
+        pod, index = named_by_cookie(sim, session, direct)
+    if direct or pod != NOTHING:
+        send_direct(sim, request, choose_pod(sim, request) if pod == NOTHING else pod)
+    else:
+        activator.on_request(sim, request, choose_activator(sim, request) if index == NOTHING else index)
 
 
-def goes_back(sim: Simulation, request: int, session: int, direct: bool) -> bool:
-    """Send a request to where its session's cookie says, if that is still there."""
+def named_by_cookie(sim: Simulation, session: int, direct: bool) -> tuple[int, int]:
+    """The pod or the activator that a session's cookie names, each ``NOTHING`` if it does not hold or is gone."""
     cookie, affinity = sim.sessions[session], sim.params.affinity
+    pod, index = NOTHING, NOTHING
     if (direct or affinity == of.POD_AFFINITY) and sees(sim, cookie.pod):
-        send_direct(sim, request, cookie.pod)
-        return True
-    if not direct and affinity == of.UPSTREAM_AFFINITY and 0 <= cookie.activator < sim.ingress.activators:
-        activator.on_request(sim, request, cookie.activator)
-        return True
-    return False
+        pod = int(cookie.pod)
+    if affinity == of.UPSTREAM_AFFINITY and cookie.activator < sim.ingress.activators:
+        index = int(cookie.activator)
+    return pod, index
 
 
 def send_direct(sim: Simulation, request: int, which: int) -> None:
