@@ -155,6 +155,13 @@ def test_nodes_cost_with_or_without_pods():
     assert found["parts"] == {"working": 30, "idle": 60 + 10 + 10, "starting": 40, "draining": 10}
 
 
+def test_a_pod_that_is_gone_starts_no_longer():
+    """A pod that nobody asked to go vanishes at 50 s, never ready: its node starts it until then, and idles after."""
+    tables = run_of([(0, NAN, NAN, 50)], nodes=[("n1", "gpu", 0, 0, NAN)], node=["n1"])
+    found = bill(tables, HOUR, Billing("node"), horizon_s=100)
+    assert found["parts"] == {"working": 0, "idle": 50, "starting": 50, "draining": 0}
+
+
 def test_a_month_of_a_steady_stretch():
     """The stretch from 100 s to 200 s, one pod all the time and one for half of it, goes on for 730 hours."""
     tables = run_of([(0, 0, NAN, NAN), (150, 150, NAN, NAN)])
