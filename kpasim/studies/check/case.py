@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from inspect import isfunction
+from inspect import get_annotations, isfunction
 from string import Formatter
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -423,7 +423,7 @@ def rules_in(module: str) -> tuple[Rule, ...]:
         for name, one in vars(sys.modules[module]).items()
         if isfunction(one)
         and one.__module__ == module
-        and one.__annotations__["return"] == Iterator[Finding]
+        and get_annotations(one, eval_str=True)["return"] == Iterator[Finding]
         and not name.startswith("_")
     )
 
